@@ -1,0 +1,13 @@
+//! Strict DER over borrowed bytes: the only way by which signed objects are read.
+//!
+//! Begin with [`Reader`]. It copies nothing and accepts nothing that DER forbids: indefinite or non-minimal
+//! lengths, high tag numbers, trailing bytes, BOOLEANs other than 00 and FF. Where real objects break DER in
+//! ways that a validator must survive (negative serial numbers, UTCTime of 1950), the typed readers say so.
+
+mod oid;
+mod reader;
+mod time;
+
+pub use oid::Oid;
+pub use reader::{Asn1Error, Asn1ErrorKind, Reader, Tag, Tlv, minimal_integer};
+pub use time::Time;

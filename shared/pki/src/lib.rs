@@ -1,0 +1,9 @@
+//! The mathematics of Revocast: certificates, names, signatures, certification paths, CRLs, verdicts.
+//!
+//! Nothing here knows a clock, a network, a file or a runtime: whatever looks at time takes `now`.
+//! Four verbs have one meaning each: *decode* bytes, *inspect* the object alone, *verify* it against its issuer,
+//! *validate* the whole. Signed bytes are kept as they arrived; hashes and signatures run over them.
+
+pub mod asn1;
+pub mod identity;
+pub mod name;
