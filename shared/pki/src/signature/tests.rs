@@ -123,3 +123,84 @@ fn the_memory_tells_statements_apart_by_every_part_and_stays_bounded() {
     none.remember(statement.fingerprint());
     assert!(none.is_empty());
 }
+
+#[test]
+fn p521_verifies_with_every_hash_that_goes_with_it() {
+    use p521::ecdsa::signature::hazmat::PrehashSigner;
+    let key = p521::ecdsa::SigningKey::from_slice(&[7; 66].map(|octet| octet & 1)).unwrap();
+    let header = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
+    let spki = [header, key.verifying_key().to_sec1_point(false).as_bytes()].concat();
+    for (last, digest) in [
+        (2, ring::digest::digest(&ring::digest::SHA256, b"words")),
+        (4, ring::digest::digest(&ring::digest::SHA512, b"words")),
+    ] {
+        let mut padded = [0; 66];
+        padded[66 - digest.as_ref().len()..].copy_from_slice(digest.as_ref());
+        let signature: p521::ecdsa::Signature = key.sign_prehash(&padded).unwrap();
+        let signature = signature.to_der();
+        let mut algorithm = ECDSA_SHA256.to_vec();
+        *algorithm.last_mut().unwrap() = last;
+        let statement = |message| Statement {
+            algorithm: &algorithm,
+            spki: &spki,
+            message,
+            signature: signature.as_bytes(),
+        };
+        assert_eq!(statement(b"words").verify(&DEFAULT), Ok(()));
+        assert_eq!(statement(b"other").verify(&DEFAULT), Err(SignatureError::Wrong));
+    }
+}
+
+#[test]
+fn ml_dsa_verifies_in_all_three_sizes() {
+    use ml_dsa::{KeyExport, Keypair, Signer};
+    fn check<P: ml_dsa::MlDsaParams>(last: u8) {
+        let key = ml_dsa::SigningKey::<P>::from_seed(&[7; 32].into());
+        let algorithm = [b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03", &[last][..]].concat();
+        let octets = key.verifying_key().to_bytes();
+        let length = |n: usize| (n as u16).to_be_bytes();
+        let bits = [&[3, 0x82][..], &length(octets.len() + 1), &[0], &octets].concat();
+        let content = [&algorithm, &bits].map(|part| &part[..]).concat();
+        let spki = [&[0x30, 0x82][..], &length(content.len()), &content].concat();
+        let signature = key.sign(b"words").encode();
+        let statement =
+            |message| Statement { algorithm: &algorithm, spki: &spki, message, signature: &signature };
+        assert_eq!(statement(b"words").verify(&DEFAULT), Ok(()));
+        assert_eq!(statement(b"other").verify(&DEFAULT), Err(SignatureError::Wrong));
+    }
+    check::<ml_dsa::MlDsa44>(17);
+    check::<ml_dsa::MlDsa65>(18);
+    check::<ml_dsa::MlDsa87>(19);
+}
+
+#[test]
+fn rsa_with_hashes_of_old_verifies_under_legacy_alone() {
+    let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+    for (last, signature) in [(4, MD5_SIGNATURE), (14, SHA224_SIGNATURE)] {
+        let algorithm = [b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01", &[last, 5, 0][..]].concat();
+        let (spki, signature) = (hex(OLD_RSA_KEY), hex(signature));
+        let statement =
+            |message| Statement { algorithm: &algorithm, spki: &spki, message, signature: &signature };
+        assert_eq!(statement(b"words").verify(&AlgorithmPolicy::legacy()), Ok(()));
+        assert_eq!(statement(b"other").verify(&AlgorithmPolicy::legacy()), Err(SignatureError::Wrong));
+        assert!(matches!(statement(b"words").verify(&DEFAULT), Err(SignatureError::Refused(_))));
+    }
+}
+
+/// RSA with 1024 bits, and its signatures over `words` with MD5 and SHA-224, as OpenSSL makes them.
+const OLD_RSA_KEY: &str = concat!(
+    "30819f300d06092a864886f70d010101050003818d0030818902818100bf5c9ffa681a1b67e5a21a9f52f0c9da42",
+    "d1fd3fc1863d0d07fa311ec99df16ded51d328dff9dabec60462e14387e305e24278115b2d37a290617f770dd179",
+    "be5de7228d0dabb59ffa4c6fac9e7803623a36944d75fe0274200b6f0357eb50814748fa8c2fe00a29c1eaf3a4f2",
+    "6c227bee876c40cdb6460d834559b0b5cca2410203010001",
+);
+const MD5_SIGNATURE: &str = concat!(
+    "88db28983bf9514069a198ca21a091a1a681e76f6b3ab084b969ef739661cb3f77474c4b486946784ee89d95b552",
+    "82804146fe6484ebf59c5db05b513254d46e9b20b0b12ff938f5abcf4396380e40e075d1172c57a250fe9ed09f86",
+    "25ce0561d261f4e96a276a40d551041ec9abf98eac5db2d5bb28e55919af3f7612fc7c93",
+);
+const SHA224_SIGNATURE: &str = concat!(
+    "684ed355ba1d10f483acb673eb5147fa75be8a7ee314992fe90088df0daf21cdd97123048be159a1c077370e5750",
+    "d487c37c958c714067597c38b39964875425226b0196fbd572c8ae52f633aaaafb8b8c7f0c1e0825679a6bbf4b54",
+    "93c2b580f035db97b165d419189b0b6be60b3a4096af9e90fc003b20254b81e9b686fd17",
+);
