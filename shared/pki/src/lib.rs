@@ -5,5 +5,9 @@
 //! *validate* the whole. Signed bytes are kept as they arrived; hashes and signatures run over them.
 
 pub mod asn1;
+pub mod certificate;
+pub mod distribution_point;
+pub mod general_name;
 pub mod identity;
 pub mod name;
+pub mod signature;
