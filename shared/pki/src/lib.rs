@@ -5,5 +5,8 @@
 //! *validate* the whole. Signed bytes are kept as they arrived; hashes and signatures run over them.
 
 pub mod asn1;
+pub mod crl;
 pub mod identity;
+pub mod mint;
 pub mod name;
+pub mod oids;
