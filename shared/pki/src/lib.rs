@@ -5,8 +5,12 @@
 //! *validate* the whole. Signed bytes are kept as they arrived; hashes and signatures run over them.
 
 pub mod asn1;
+pub mod certificate;
 pub mod crl;
+pub mod distribution_point;
+pub mod general_name;
 pub mod identity;
 pub mod mint;
 pub mod name;
 pub mod oids;
+pub mod signature;

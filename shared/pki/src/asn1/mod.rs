@@ -5,11 +5,13 @@
 //! Where real objects break DER in ways that a validator must survive (negative serial numbers, UTCTime of 1950),
 //! the typed readers say so.
 
+mod list;
 mod oid;
 mod reader;
 mod time;
 mod writer;
 
+pub use list::SequenceOf;
 pub use oid::Oid;
 pub use reader::{Asn1Error, Asn1ErrorKind, Reader, Tag, Tlv, minimal_integer};
 pub use time::Time;

@@ -71,6 +71,14 @@ pub struct Asn1Error {
     pub kind: Asn1ErrorKind,
 }
 
+impl Asn1Error {
+    /// The same error, told from the start of an input in which what was read stands at `at`.
+    #[must_use]
+    pub fn within(self, at: usize) -> Asn1Error {
+        Asn1Error { at: self.at + at, ..self }
+    }
+}
+
 /// The ways in which bytes fail to be DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -164,6 +172,13 @@ impl<'a> Reader<'a> {
     /// The bytes that are left.
     pub fn rest(&self) -> &'a [u8] {
         &self.input[self.pos..]
+    }
+
+    /// Reads the next value, after which nothing may remain.
+    pub fn only(mut self) -> Result<Tlv<'a>, Asn1Error> {
+        let value = self.any()?;
+        self.finish()?;
+        Ok(value)
     }
 
     /// Ends the reading; fails if bytes remain.
@@ -290,14 +305,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Tlv<'_> {
+impl<'a> Tlv<'a> {
     /// The content as a non-negative INTEGER that fits 32 bits (for implicitly tagged ones too).
     pub fn as_small_integer(&self) -> Result<u32, Asn1Error> {
         small(self)
     }
 
     /// The content as a BIT STRING (for implicitly tagged ones too).
-    pub fn as_bits(&self) -> Result<(&[u8], u8), Asn1Error> {
+    pub fn as_bits(&self) -> Result<(&'a [u8], u8), Asn1Error> {
         bits(self)
     }
 }
