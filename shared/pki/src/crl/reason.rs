@@ -1,9 +1,10 @@
-//! Why a certificate was revoked, and which reasons a CRL speaks of.
+//! Why a certificate was revoked.
 
 use std::fmt;
-use std::ops::BitOr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::distribution_point::Reasons;
 
 /// A CRLReason (RFC 5280 5.3.1). An entry without the extension means [`Reason::Unspecified`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,53 +98,11 @@ impl std::str::FromStr for Reason {
 #[error("not a reason of RFC 5280 5.3.1, such as keyCompromise or superseded")]
 pub struct NotAReason;
 
-/// A set of reasons as certificates and CRLs write it (ReasonFlags, RFC 5280 4.2.1.13): bit *n* of the
-/// named-bit list is bit *n* here. Unspecified has no bit of its own: only a CRL for all reasons speaks of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ReasonFlags(u16);
-
-impl ReasonFlags {
-    /// No reason.
-    pub const NONE: ReasonFlags = ReasonFlags(0);
-    /// Every reason: what a CRL without onlySomeReasons covers.
-    pub const ALL: ReasonFlags = ReasonFlags(0x1fe);
-
-    /// From a named-bit list: its octets, most significant bit first. Bits that RFC 5280 does not name, the
-    /// unused bit 0 among them, are dropped.
-    pub fn from_named_bits(octets: &[u8]) -> ReasonFlags {
-        let octet = |i: usize| octets.get(i).copied().unwrap_or(0);
-        ReasonFlags(u16::from_be_bytes([octet(0), octet(1)]).reverse_bits()) & ReasonFlags::ALL
-    }
-
-    /// These reasons; unspecified and removeFromCRL have no flag and add nothing.
-    pub fn of(reasons: &[Reason]) -> ReasonFlags {
-        reasons.iter().fold(ReasonFlags::NONE, |flags, reason| flags | ReasonFlags::from(*reason))
-    }
-
-    /// The named-bit list as a number: bit *n* of the list is bit *n*.
-    pub fn bits(self) -> u16 {
-        self.0
-    }
-
-    /// Whether every reason of `other` is among these.
-    pub fn contains(self, other: ReasonFlags) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The reasons, in the order of their bits.
-    pub fn iter(self) -> impl Iterator<Item = Reason> {
-        Reason::ALL.into_iter().filter(move |reason| !(ReasonFlags::from(*reason) & self).is_empty())
-    }
-}
-
-impl From<Reason> for ReasonFlags {
-    fn from(reason: Reason) -> ReasonFlags {
-        ReasonFlags(match reason {
+/// The flag of a reason in ReasonFlags (RFC 5280 4.2.1.13). Unspecified and removeFromCRL have none: only a CRL
+/// for all reasons speaks of them.
+impl From<Reason> for Reasons {
+    fn from(reason: Reason) -> Reasons {
+        Reasons::from_bits(match reason {
             Reason::Unspecified | Reason::RemoveFromCrl => 0,
             Reason::KeyCompromise => 1 << 1,
             Reason::CaCompromise => 1 << 2,
@@ -157,25 +116,9 @@ impl From<Reason> for ReasonFlags {
     }
 }
 
-impl BitOr for ReasonFlags {
-    type Output = ReasonFlags;
-
-    fn bitor(self, other: ReasonFlags) -> ReasonFlags {
-        ReasonFlags(self.0 | other.0)
-    }
-}
-
-impl std::ops::BitAnd for ReasonFlags {
-    type Output = ReasonFlags;
-
-    fn bitand(self, other: ReasonFlags) -> ReasonFlags {
-        ReasonFlags(self.0 & other.0)
-    }
-}
-
-impl fmt::Debug for ReasonFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
+impl FromIterator<Reason> for Reasons {
+    fn from_iter<I: IntoIterator<Item = Reason>>(reasons: I) -> Reasons {
+        reasons.into_iter().fold(Reasons::NONE, |set, reason| set.or(reason.into()))
     }
 }
 
@@ -194,14 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_numbered_as_in_the_named_bit_list() {
-        assert_eq!(
-            ReasonFlags::from_named_bits(&[0x60]),
-            ReasonFlags::of(&[Reason::KeyCompromise, Reason::CaCompromise])
-        );
-        assert_eq!(ReasonFlags::from_named_bits(&[0x00, 0x80]), Reason::AaCompromise.into());
-        assert_eq!(ReasonFlags::from_named_bits(&[0xff, 0xff, 0xff]), ReasonFlags::ALL);
-        assert!(ReasonFlags::from_named_bits(&[0x80]).is_empty());
-        assert!(ReasonFlags::ALL.iter().all(|reason| reason != Reason::Unspecified));
+    fn every_reason_but_two_has_a_flag() {
+        assert_eq!(Reasons::from_iter(Reason::ALL), Reasons::ALL);
+        assert_eq!(Reasons::from_iter([Reason::Unspecified, Reason::RemoveFromCrl]), Reasons::NONE);
     }
 }

@@ -6,7 +6,8 @@ use super::extension::{
 };
 use super::{DistributionPoint, DistributionPointName, Extension, GeneralName, MintError, SigningKey};
 use crate::asn1::{Tag, Time, Writer};
-use crate::crl::{Reason, ReasonFlags};
+use crate::crl::Reason;
+use crate::distribution_point::Reasons;
 use crate::identity::CrlNumber;
 use crate::name::Name;
 use crate::oids;
@@ -98,7 +99,7 @@ pub struct DistributionScope {
     /// onlyContainsCACerts.
     pub only_ca_certs: bool,
     /// onlySomeReasons.
-    pub only_some_reasons: Option<ReasonFlags>,
+    pub only_some_reasons: Option<Reasons>,
     /// indirectCRL.
     pub indirect: bool,
     /// onlyContainsAttributeCerts.

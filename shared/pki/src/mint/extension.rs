@@ -1,7 +1,7 @@
 //! What certificates and CRLs share in their extensions: general names and distribution points.
 
 use crate::asn1::{Oid, Reader, Tag, Writer};
-use crate::crl::ReasonFlags;
+use crate::distribution_point::Reasons;
 use crate::name::Name;
 
 /// An extension, ready-made.
@@ -107,7 +107,7 @@ pub struct DistributionPoint {
     /// distributionPoint.
     pub name: Option<DistributionPointName>,
     /// reasons; all when left out.
-    pub reasons: Option<ReasonFlags>,
+    pub reasons: Option<Reasons>,
     /// cRLIssuer; left out when empty.
     pub crl_issuer: Vec<GeneralName>,
 }

@@ -6,7 +6,8 @@ use x509_cert::crl::CertificateList;
 
 use super::*;
 use crate::asn1::{Oid, Time};
-use crate::crl::{Reason, ReasonFlags};
+use crate::crl::Reason;
+use crate::distribution_point::Reasons;
 
 fn time(text: &str) -> Time {
     text.parse().unwrap()
@@ -36,7 +37,7 @@ fn everything(key: &SigningKey) -> CertificateTemplate {
             DistributionPoint::uri("http://example.test/a.crl"),
             DistributionPoint {
                 name: Some(DistributionPointName::Relative(name("CN=part 1").unwrap())),
-                reasons: Some(ReasonFlags::of(&[Reason::KeyCompromise])),
+                reasons: Some(Reasons::from_iter([Reason::KeyCompromise])),
                 crl_issuer: vec![GeneralName::Directory(name("CN=crl issuer").unwrap())],
             },
         ],
@@ -92,7 +93,7 @@ fn another_implementation_reads_a_crl_with_every_extension_the_same() {
         distribution_point: Some(DistributionScope {
             name: Some(DistributionPointName::uri("http://example.test/a.crl")),
             only_user_certs: true,
-            only_some_reasons: Some(ReasonFlags::of(&[Reason::KeyCompromise, Reason::AaCompromise])),
+            only_some_reasons: Some(Reasons::from_iter([Reason::KeyCompromise, Reason::AaCompromise])),
             indirect: true,
             ..DistributionScope::default()
         }),
