@@ -123,6 +123,11 @@ impl Reasons {
         Ok(Reasons((1..=8).filter(|n| bit(*n)).fold(0, |set, n| set | 1 << n)))
     }
 
+    /// From bits as [`Reasons::bits`] gives them; those that have no name are left out.
+    pub fn from_bits(bits: u16) -> Reasons {
+        Reasons(bits & Reasons::ALL.0)
+    }
+
     /// Those in both.
     #[must_use]
     pub fn and(self, other: Reasons) -> Reasons {

@@ -6,8 +6,11 @@
 
 pub mod asn1;
 pub mod certificate;
+pub mod crl;
 pub mod distribution_point;
 pub mod general_name;
 pub mod identity;
+pub mod mint;
 pub mod name;
+pub mod oids;
 pub mod signature;

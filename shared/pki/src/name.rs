@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
-use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, Tag, Tlv};
+use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, Tag, Tlv, push_tlv};
 
 /// First octet of every normal form.
 pub const NORMAL_FORM_VERSION: u8 = 1;
@@ -184,19 +184,6 @@ fn fold(text: &str) -> Option<String> {
     Some(folded)
 }
 
-fn push_tlv(out: &mut Vec<u8>, tag: Tag, content: &[u8]) {
-    out.push(tag.0);
-    match content.len() {
-        length @ ..=0x7f => out.push(length as u8),
-        length => {
-            let octets = (usize::BITS - length.leading_zeros()).div_ceil(8) as usize;
-            out.push(0x80 | octets as u8);
-            out.extend_from_slice(&length.to_be_bytes()[size_of::<usize>() - octets..]);
-        }
-    }
-    out.extend_from_slice(content);
-}
-
 /// Attribute types by their short names.
 pub mod attribute_type {
     use crate::asn1::Oid;
@@ -209,7 +196,7 @@ pub mod attribute_type {
     /// emailAddress (PKCS #9).
     pub const EMAIL_ADDRESS: Oid<'static> = Oid::known(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1]);
 
-    pub(super) const SHORT: [(Oid<'static>, &str); 14] = [
+    pub(crate) const SHORT: [(Oid<'static>, &str); 14] = [
         (COMMON_NAME, "CN"),
         (Oid::known(&[0x55, 4, 4]), "SN"),
         (Oid::known(&[0x55, 4, 5]), "serialNumber"),

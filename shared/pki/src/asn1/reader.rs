@@ -151,6 +151,11 @@ impl<'a> Reader<'a> {
         Reader { input, pos: 0, base: 0 }
     }
 
+    /// A reader at the start of `input`, which stands at `at` in the input that errors are to speak of.
+    pub fn part(input: &'a [u8], at: usize) -> Reader<'a> {
+        Reader { input, pos: 0, base: at }
+    }
+
     /// Reads all of `input` as one value tagged `tag`: nothing may follow it.
     pub fn single(input: &'a [u8], tag: Tag) -> Result<Tlv<'a>, Asn1Error> {
         let mut reader = Reader::new(input);

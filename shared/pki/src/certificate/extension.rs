@@ -257,11 +257,11 @@ pub(super) fn octets(value: &[u8]) -> Result<&[u8], Asn1Error> {
     Reader::single(value, Tag::OCTET_STRING).map(|tlv| tlv.content)
 }
 
-pub(super) fn general_names(value: &[u8]) -> Result<GeneralNames<'_>, Asn1Error> {
+pub(crate) fn general_names(value: &[u8]) -> Result<GeneralNames<'_>, Asn1Error> {
     SequenceOf::decode(Reader::single(value, Tag::SEQUENCE)?.reader(), GeneralName::read)
 }
 
-pub(super) fn distribution_points(value: &[u8]) -> Result<DistributionPoints<'_>, Asn1Error> {
+pub(crate) fn distribution_points(value: &[u8]) -> Result<DistributionPoints<'_>, Asn1Error> {
     SequenceOf::decode(Reader::single(value, Tag::SEQUENCE)?.reader(), DistributionPoint::read)
 }
 
@@ -303,7 +303,7 @@ pub(super) fn skip_certificates(value: &[u8]) -> Result<u32, Asn1Error> {
     Reader::single(value, Tag::INTEGER)?.as_small_integer()
 }
 
-pub(super) fn access(value: &[u8]) -> Result<SequenceOf<'_, AccessDescription<'_>>, Asn1Error> {
+pub(crate) fn access(value: &[u8]) -> Result<SequenceOf<'_, AccessDescription<'_>>, Asn1Error> {
     fn read<'a>(reader: &mut Reader<'a>) -> Result<AccessDescription<'a>, Asn1Error> {
         let mut description = reader.sequence()?;
         let method = description.oid()?;

@@ -20,6 +20,7 @@ pub use extension::{
     AccessDescription, AuthorityKeyId, BasicConstraints, Extension, KeyUsage, NameConstraints,
     PolicyConstraints, PolicyMapping, Subtree,
 };
+pub(crate) use extension::{access, distribution_points, general_names};
 
 use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, SequenceOf, Tag, Time};
 use crate::distribution_point::DistributionPoints;
@@ -240,12 +241,12 @@ impl Certificate {
 
     /// subjectAltName (4.2.1.6).
     pub fn subject_alt_names(&self) -> Option<GeneralNames<'_>> {
-        extension::general_names(self.known(Known::SubjectAltNames)?).ok()
+        general_names(self.known(Known::SubjectAltNames)?).ok()
     }
 
     /// issuerAltName (4.2.1.7).
     pub fn issuer_alt_names(&self) -> Option<GeneralNames<'_>> {
-        extension::general_names(self.known(Known::IssuerAltNames)?).ok()
+        general_names(self.known(Known::IssuerAltNames)?).ok()
     }
 
     /// nameConstraints (4.2.1.10).
@@ -275,22 +276,22 @@ impl Certificate {
 
     /// cRLDistributionPoints (4.2.1.13).
     pub fn crl_distribution_points(&self) -> Option<DistributionPoints<'_>> {
-        extension::distribution_points(self.known(Known::CrlDistributionPoints)?).ok()
+        distribution_points(self.known(Known::CrlDistributionPoints)?).ok()
     }
 
     /// freshestCRL (4.2.1.15): where delta CRLs are found.
     pub fn freshest_crl(&self) -> Option<DistributionPoints<'_>> {
-        extension::distribution_points(self.known(Known::FreshestCrl)?).ok()
+        distribution_points(self.known(Known::FreshestCrl)?).ok()
     }
 
     /// authorityInfoAccess (4.2.2.1).
     pub fn authority_info_access(&self) -> Option<SequenceOf<'_, AccessDescription<'_>>> {
-        extension::access(self.known(Known::AuthorityInfoAccess)?).ok()
+        access(self.known(Known::AuthorityInfoAccess)?).ok()
     }
 
     /// subjectInfoAccess (4.2.2.2).
     pub fn subject_info_access(&self) -> Option<SequenceOf<'_, AccessDescription<'_>>> {
-        extension::access(self.known(Known::SubjectInfoAccess)?).ok()
+        access(self.known(Known::SubjectInfoAccess)?).ok()
     }
 
     fn known(&self, which: Known) -> Option<&[u8]> {
