@@ -187,11 +187,6 @@ impl Header {
         self.revoked.clone().unwrap_or(0..0)
     }
 
-    /// Where the TBSCertList stands in the DER.
-    pub(super) fn tbs_range(&self) -> Range<usize> {
-        self.tbs.clone()
-    }
-
     pub(super) fn is_indirect(&self) -> bool {
         self.distribution_point().is_some_and(|point| point.indirect)
     }
