@@ -15,13 +15,12 @@ mod receipt;
 mod subscription;
 pub mod subjects;
 
-#[cfg(test)]
-mod golden;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
 pub use headers::Headers;
 pub use notice::{
+    MAX_LOCATIONS,
     CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_NEWLY_REVOKED, NoticeDifference,
     Origin, RevokedEntry,
 };
@@ -32,3 +31,6 @@ pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
     Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
 };
+
+#[cfg(test)]
+mod tests;
