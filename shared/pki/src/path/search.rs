@@ -306,7 +306,7 @@ fn fitness(certificate: &Certificate, issuer: Option<&Certificate>) -> u8 {
 }
 
 /// The items, those with the smallest rank first; a single one is not ranked at all.
-fn by_fitness<'i, T, R: Ord>(items: &'i [T], rank: impl Fn(&T) -> R) -> Vec<&'i T> {
+fn by_fitness<T, R: Ord>(items: &[T], rank: impl Fn(&T) -> R) -> Vec<&T> {
     let mut sorted: Vec<&T> = items.iter().collect();
     if sorted.len() > 1 {
         sorted.sort_by_cached_key(|item| rank(item));

@@ -17,7 +17,7 @@ pub(crate) struct Session<'a> {
     signatures: HashMap<(CertId, Digest), Result<(), Reason>>,
     /// CRL issuers whose paths are being searched for, outermost first.
     pub(crate) in_progress: Vec<CertId>,
-    /// CRL issuers that have a valid path to the anchor with that index in `in_progress`-free searches.
+    /// CRL issuers that have a valid path to the anchor with that key.
     pub(crate) entitled: HashSet<(CertId, Digest)>,
 }
 

@@ -36,9 +36,8 @@ impl<'c> Coverage<'c> {
     /// (b)(2)(ii) to (iv).
     fn is_of_the_kind(&self, crl: &Crl) -> bool {
         crl.distribution_point().is_none_or(|point| {
-            !point.only_attribute_certs
-                && !(point.only_user_certs && self.is_ca)
-                && !(point.only_ca_certs && !self.is_ca)
+            let another_kind = if self.is_ca { point.only_user_certs } else { point.only_ca_certs };
+            !another_kind && !point.only_attribute_certs
         })
     }
 

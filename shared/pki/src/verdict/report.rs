@@ -191,7 +191,7 @@ fn checks(candidate: &Candidate) -> Vec<CheckReport> {
     words.collect()
 }
 
-/// One report for the complete CRL and one for the delta; the entry stands with the one that has it.
+/// One report for the complete CRL and one for the delta; what was found stands with the newer of them.
 fn crls(evidence: &Evidence, at: Time) -> Vec<CrlReport> {
     let lists = [Some(&evidence.crl), evidence.delta.as_ref()];
     let deciding = evidence.delta.as_ref().unwrap_or(&evidence.crl).id();
