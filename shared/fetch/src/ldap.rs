@@ -35,6 +35,11 @@ const SEARCH_RESULT_REFERENCE: Tag = application(19);
 const EXTENDED_RESPONSE: Tag = application(24);
 const INTERMEDIATE_RESPONSE: Tag = application(25);
 
+/// Result codes (RFC 4511 appendix A).
+const SUCCESS: u32 = 0;
+const NO_SUCH_ATTRIBUTE: u32 = 16;
+const NO_SUCH_OBJECT: u32 = 32;
+
 /// Searches for what the target of `exchange` names. Several values are given one after the other, in the
 /// directory's order: each is DER and tells its own length.
 pub(crate) async fn search(stream: Box<dyn Stream>, exchange: &Exchange<'_>) -> Result<Answer, FetchError> {
@@ -145,10 +150,10 @@ impl Conversation<'_> {
             let message = self.message(tag).await?;
             match Response::read(&message).ok_or_else(|| self.exchange.broken("no LDAP".into()))? {
                 Response::Entry(found) => self.keep(&mut values, found)?,
-                Response::Done(0) if values.is_empty() => {
+                Response::Done(SUCCESS) if !values.is_empty() => return Ok(values.freeze()),
+                Response::Done(SUCCESS | NO_SUCH_ATTRIBUTE | NO_SUCH_OBJECT) => {
                     return Err(FetchError::Absent { host: self.exchange.host.clone() });
                 }
-                Response::Done(0) => return Ok(values.freeze()),
                 Response::Done(code) => {
                     return Err(FetchError::Directory { host: self.exchange.host.clone(), code });
                 }

@@ -154,7 +154,8 @@ async fn what_a_directory_lacks_refuses_or_breaks_is_an_error() {
     for (answer, reason) in [
         (done(0), Reason::Absent),
         ([entry(&[]), done(0)].concat(), Reason::Absent),
-        (done(32), Reason::Status), // no such object
+        (done(32), Reason::Absent), // no such object
+        (done(50), Reason::Status), // insufficient access rights
         (done(51), Reason::Status), // busy
         (entry(&[b"crl"]), Reason::Broken),
         (entry(&[b"crl"])[..10].to_vec(), Reason::Broken),
