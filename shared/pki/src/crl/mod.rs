@@ -259,12 +259,11 @@ impl Crl {
         let hash = serial_hash::hash(serial, issuer);
         let mut removal = None;
         for offset in self.0.index.candidates(hash) {
-            if scan::serial_at(self.der(), offset).is_none_or(|found| minimal_integer(found) != serial)
-                || self.0.issuers.at(offset) != issuer
-            {
+            let name = self.0.issuers.name(issuer, self.issuer());
+            let entry = Entry::begin(self.der().get(offset as usize..)?, name)?;
+            if minimal_integer(entry.serial()) != serial || self.0.issuers.at(offset) != issuer {
                 continue;
             }
-            let entry = Entry::at(&self.0.header, &self.0.issuers, offset)?;
             // Only delta CRLs remove, so that nobody else pays for looking.
             if self.kind() == CrlKind::Complete || entry.reason() != Reason::RemoveFromCrl {
                 return Some(entry);
