@@ -17,21 +17,23 @@ pub struct Entry<'a> {
     /// Date and extensions.
     rest: &'a [u8],
     issuer: &'a Name,
+    offset: usize,
 }
 
 impl<'a> Entry<'a> {
-    /// The entry that `der` begins with, which the scan has read.
+    /// The entry at `offset`, which the scan has read.
     #[inline]
-    pub(super) fn begin(der: &'a [u8], issuer: &'a Name) -> Option<Entry<'a>> {
+    pub(super) fn at(der: &'a [u8], offset: usize, issuer: &'a Name) -> Option<Entry<'a>> {
+        let der = der.get(offset..)?;
         if let [0x30, length @ ..=0x7f, 0x02, octets @ ..=0x7f, ..] = der {
             let raw = der.get(..2 + usize::from(*length))?;
             let (serial, rest) = raw.get(4..)?.split_at_checked(usize::from(*octets))?;
-            return Some(Entry { raw, serial, rest, issuer });
+            return Some(Entry { raw, serial, rest, issuer, offset });
         }
         let entry = Reader::new(der).expect(Tag::SEQUENCE).ok()?;
         let mut fields = entry.reader();
         let serial = fields.integer().ok()?;
-        Some(Entry { raw: entry.raw, serial, rest: fields.rest(), issuer })
+        Some(Entry { raw: entry.raw, serial, rest: fields.rest(), issuer, offset })
     }
 
     /// Content octets of the serial number, as they stand.
@@ -79,6 +81,11 @@ impl<'a> Entry<'a> {
         self.raw
     }
 
+    /// Where it stands in the DER of its CRL.
+    pub(super) fn offset(&self) -> usize {
+        self.offset
+    }
+
     fn value(&self, oid: Oid<'_>) -> Option<&'a [u8]> {
         self.extensions().find(|extension| extension.oid == oid).map(|extension| extension.value)
     }
@@ -103,18 +110,22 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(header: &'a Header, issuers: &'a Issuers) -> Entries<'a> {
-        Entries { at: header.entries().start, header, issuers }
+    /// From the entry at `at` on.
+    pub(super) fn from(at: usize, header: &'a Header, issuers: &'a Issuers) -> Entries<'a> {
+        Entries { at, header, issuers }
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
-        let rest = self.header.der().get(self.at..self.header.entries().end)?;
+        if self.at >= self.header.entries().end {
+            return None;
+        }
         let issuer = self.issuers.name(self.issuers.at(self.at as u32), self.header.issuer());
-        let entry = Entry::begin(rest, issuer)?;
+        let entry = Entry::at(self.header.der(), self.at, issuer)?;
         self.at += entry.raw.len();
         Some(entry)
     }

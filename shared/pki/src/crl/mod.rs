@@ -8,6 +8,8 @@
 //!
 //! The bytes are kept and everything points into them: the signature, the hashes, and each answer.
 
+mod changes;
+mod difference;
 mod entry;
 mod extensions;
 mod header;
@@ -15,6 +17,7 @@ mod index;
 mod reason;
 mod scan;
 mod scope;
+mod serial;
 mod serial_hash;
 mod verification;
 
@@ -25,10 +28,13 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+pub use changes::{Changed, Changes, RevokedCertificate};
+pub use difference::{ApplyError, DIFFERENCE_VERSION, Difference, DifferenceError, MAX_DIFFERENCE_OCTETS};
 pub use entry::{Entries, Entry};
 pub use header::{Header, Version};
 pub use reason::{NotAReason, Reason};
 pub use scope::{IssuingDistributionPoint, SCOPE_FORM_VERSION};
+pub use serial::{NotASerial, Serial};
 pub use verification::IntakeError;
 
 use crate::asn1::{Asn1Error, Time, minimal_integer};
@@ -234,7 +240,7 @@ impl Crl {
 
     /// The entries, in the order of the list.
     pub fn iter(&self) -> Entries<'_> {
-        Entries::new(&self.0.header, &self.0.issuers)
+        Entries::from(self.0.header.entries().start, &self.0.header, &self.0.issuers)
     }
 
     /// The entry of a certificate of the CRL's own issuer, by its serial's content octets, padded or not.
@@ -254,13 +260,18 @@ impl Crl {
         self.0.index.size() + self.0.issuers.size()
     }
 
+    /// The entries that follow `entry`, which is of this CRL.
+    fn iter_behind(&self, entry: &Entry<'_>) -> Entries<'_> {
+        Entries::from(entry.offset() + entry.der().len(), &self.0.header, &self.0.issuers)
+    }
+
     fn find_of(&self, issuer: u32, serial: &[u8]) -> Option<Entry<'_>> {
         let serial = minimal_integer(serial);
         let hash = serial_hash::hash(serial, issuer);
         let mut removal = None;
         for offset in self.0.index.candidates(hash) {
             let name = self.0.issuers.name(issuer, self.issuer());
-            let entry = Entry::begin(self.der().get(offset as usize..)?, name)?;
+            let entry = Entry::at(self.der(), offset as usize, name)?;
             if minimal_integer(entry.serial()) != serial || self.0.issuers.at(offset) != issuer {
                 continue;
             }
