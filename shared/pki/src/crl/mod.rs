@@ -10,6 +10,7 @@
 
 mod changes;
 mod difference;
+mod effective;
 mod entry;
 mod extensions;
 mod header;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 pub use changes::{Changed, Changes, RevokedCertificate};
 pub use difference::{ApplyError, DIFFERENCE_VERSION, Difference, DifferenceError, MAX_DIFFERENCE_OCTETS};
+pub use effective::{Effective, NotCombinable};
 pub use entry::{Entries, Entry};
 pub use header::{Header, Version};
 pub use reason::{NotAReason, Reason};
