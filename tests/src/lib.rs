@@ -1,1 +1,43 @@
-//! tests
+//! What the tests stand on: a real nats-server and real processes, which die with the test that started them.
+//!
+//! Ports are ephemeral, state lives in temporary folders, and nothing sleeps for a fixed time: [`eventually`] polls
+//! under a generous deadline.
+
+#![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
+
+mod nats_server;
+mod process;
+
+pub use nats_server::NatsServer;
+pub use process::{Process, signal};
+
+use std::time::Duration;
+
+/// Whatever should happen happens within this, on the slowest machine that runs the tests.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Polls until `probe` gives a value; panics with `what` at the deadline.
+pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
+    let polled = async {
+        loop {
+            if let Some(value) = probe().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(DEADLINE, polled).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {DEADLINE:?} in vain: {what}"),
+    }
+}
+
+/// The root of the project's tree.
+pub fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// SHA-256 in lower-case hex: the name of an object.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    revocast_pki::identity::Digest::of(bytes).to_string()
+}

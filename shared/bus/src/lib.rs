@@ -1,1 +1,25 @@
-//! bus
+//! NATS JetStream as Revocast uses it. Knows the broker, and nothing of what is said over it.
+//!
+//! Begin with [`Bus`] (a connection). [`Bus::publish_head`] publishes once for ever, [`Follower`] follows a stream
+//! through every fault of the broker, [`Objects`] keeps bytes by their hash, [`Bucket`] keeps leases and
+//! registrations, [`serve`] and [`Bus::ask`] are questions and answers, [`declare`] compares what the broker has
+//! with what `nats/streams/*.json` declares. The broker is a courier: nothing that it hands over is believed here.
+
+mod bucket;
+mod connect;
+pub mod declare;
+mod error;
+mod follower;
+mod message;
+mod objects;
+mod publish;
+mod service;
+
+pub use bucket::{Bucket, Entry, Lease};
+pub use connect::{Bus, BusConfig, Credentials};
+pub use error::BusError;
+pub use follower::{Checkpoint, Contact, Followed, Follower, Resync};
+pub use message::{Headers, Stored};
+pub use objects::Objects;
+pub use publish::{Published, Standing};
+pub use service::{Call, Service, ServiceSpec, serve};

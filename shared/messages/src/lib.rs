@@ -1,1 +1,34 @@
-//! messages
+//! What travels between the services: the words, and no broker.
+//!
+//! Begin with [`CrlNotice`]: it is what the whole fleet listens for. Every message is a version octet followed by
+//! its fields ([`codec`], the only file that knows the encoding), bounded in size before anything is allocated.
+//! Where a message travels is in [`subjects`]; the header lines that an operator reads at the broker are in
+//! [`headers`], and a receiver refuses a message whose subject, headers and body disagree.
+
+mod blob;
+pub mod codec;
+pub mod headers;
+mod notice;
+mod path_share;
+mod question;
+mod receipt;
+pub mod subjects;
+mod subscription;
+
+pub use blob::Blob;
+pub use codec::{DecodeError, Message, decode, encode};
+pub use headers::Headers;
+pub use notice::{
+    CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
+    NoticeDifference, Origin, RevokedEntry,
+};
+pub use path_share::PathShare;
+pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
+pub use receipt::{Receipt, Source};
+pub use subjects::{Instance, NotAnInstance, Role};
+pub use subscription::{
+    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
+};
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,11 @@ impl Header {
         let tbs = outer.expect(Tag::SEQUENCE)?;
         let outer_algorithm = outer.expect(Tag::SEQUENCE)?;
         let signature_end = outer.at() + outer.rest().len();
-        let signature = outer.octets_in_bit_string()?;
+        // One that does not hold whole octets is no signature: it verifies by no key (PKITS 4.4.4).
+        let signature = match outer.bit_string()? {
+            (octets, 0) => octets,
+            _ => &[],
+        };
         outer.finish()?;
 
         let mut fields = tbs.reader();

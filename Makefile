@@ -1,0 +1,37 @@
+# `make demo` shows the main job; `make test` runs everything that is quick. Both fetch what they need.
+
+CARGO ?= cargo
+NATS_SERVER_PATH = $$(sh ops/nats-server.sh)
+
+.PHONY: demo build test interop check bench soak fuzz drill clean
+
+## One command: a CA, three validators, a revocation enforced across them.
+demo: build
+	@NATS_SERVER="$(NATS_SERVER_PATH)" target/debug/revocast demo
+
+## The binary and every test.
+build:
+	@sh ops/nats-server.sh >/dev/null
+	$(CARGO) build --locked --workspace
+
+## Unit, property, conformance, end-to-end and small fault runs.
+test: build
+	@export NATS_SERVER="$(NATS_SERVER_PATH)"; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --locked --workspace; \
+	else $(CARGO) test --locked --workspace; fi
+
+## Against foreign programs: the OpenSSL command line.
+interop: build
+	@sh ops/interop.sh
+	@export NATS_SERVER="$(NATS_SERVER_PATH)"; $(CARGO) test --locked -p revocast-tests --test interop
+
+## Formatting, lints, licences, sources, crate homes.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$$(sh ops/cargo-deny.sh) --all-features check bans licenses sources
+
+clean:
+	$(CARGO) clean
+	rm -rf .cache

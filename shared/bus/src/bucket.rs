@@ -1,0 +1,144 @@
+//! [`Bucket`]: keys with a life span. Registrations and short leases live in buckets.
+
+use async_nats::jetstream::kv;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use tracing::debug;
+
+use crate::connect::Bus;
+use crate::error::BusError;
+
+/// A key-value bucket. Its entries lapse by the bucket's own age unless they are put again.
+#[derive(Clone)]
+pub struct Bucket {
+    store: kv::Store,
+    name: String,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: String,
+    /// Its value; `None` when the entry was deleted or lapsed.
+    pub value: Option<Bytes>,
+    /// Its revision.
+    pub revision: u64,
+    /// When it was written: milliseconds since the Unix epoch, by the broker's clock.
+    pub written_at_ms: i64,
+}
+
+impl Bus {
+    /// Opens a bucket, which must be there.
+    pub async fn bucket(&self, name: &str) -> Result<Bucket, BusError> {
+        let store = self
+            .jetstream
+            .get_key_value(name)
+            .await
+            .map_err(|error| BusError::unreachable(format!("bucket {name} ({error})")))?;
+        Ok(Bucket { store, name: name.to_owned() })
+    }
+}
+
+impl Bucket {
+    /// Writes an entry and starts its life anew.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, BusError> {
+        self.store.put(key, value).await.map_err(|error| self.failed("put", key, &error))
+    }
+
+    /// Reads an entry.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
+        let found = self.store.entry(key).await.map_err(|error| self.failed("get", key, &error))?;
+        Ok(found.map(entry))
+    }
+
+    /// Removes an entry.
+    pub async fn delete(&self, key: &str) -> Result<(), BusError> {
+        self.store.delete(key).await.map_err(|error| self.failed("delete", key, &error))
+    }
+
+    /// Every living entry whose key matches `keys` (`>` for all).
+    pub async fn entries(&self, keys: &str) -> Result<Vec<Entry>, BusError> {
+        let mut watch =
+            self.store.watch_with_history(keys).await.map_err(|error| self.failed("list", keys, &error))?;
+        let mut found = Vec::new();
+        // A watch tells that it has reached the present; an empty bucket ends it at once.
+        if self.store.status().await.map_err(|error| self.failed("list", keys, &error))?.values() == 0 {
+            return Ok(found);
+        }
+        while let Ok(next) = tokio::time::timeout(crate::connect::REQUEST_TIMEOUT, watch.next()).await {
+            let Some(next) = next else { break };
+            let next = next.map_err(|error| self.failed("list", keys, &error))?;
+            let current = next.seen_current;
+            let next = entry(next);
+            found.retain(|known: &Entry| known.key != next.key);
+            if next.value.is_some() {
+                found.push(next);
+            }
+            if current {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The changes of entries from now on.
+    pub async fn watch(
+        &self,
+        keys: &str,
+    ) -> Result<impl futures::Stream<Item = Result<Entry, BusError>> + use<>, BusError> {
+        let watch = self.store.watch(keys).await.map_err(|error| self.failed("watch", keys, &error))?;
+        Ok(watch.map_ok(entry).map_err(|error| BusError::unreachable(error.to_string())))
+    }
+
+    /// Takes a lease on `key` for `holder`, or tells that somebody has it (`None`). It lapses with the bucket's age
+    /// unless it is renewed, and is given back by [`Lease::release`].
+    pub async fn lease(&self, key: &str, holder: &str) -> Result<Option<Lease>, BusError> {
+        match self.store.create(key, Bytes::copy_from_slice(holder.as_bytes())).await {
+            Ok(revision) => Ok(Some(Lease { bucket: self.clone(), key: key.to_owned(), revision })),
+            Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(self.failed("lease", key, &error)),
+        }
+    }
+
+    fn failed(&self, what: &str, key: &str, error: &dyn std::error::Error) -> BusError {
+        BusError::unreachable(format!("{what} {key} in bucket {} ({error})", self.name))
+    }
+}
+
+/// A lease that is held.
+pub struct Lease {
+    bucket: Bucket,
+    key: String,
+    revision: u64,
+}
+
+impl Lease {
+    /// Holds it for another life span; fails with [`BusError::Conflict`] if it was lost.
+    pub async fn renew(&mut self, holder: &str) -> Result<(), BusError> {
+        let value = Bytes::copy_from_slice(holder.as_bytes());
+        self.revision = self
+            .bucket
+            .store
+            .update(&self.key, value, self.revision)
+            .await
+            .map_err(|_| BusError::Conflict { subject: self.key.clone() })?;
+        Ok(())
+    }
+
+    /// Gives it back, unless somebody else has it by now.
+    pub async fn release(self) {
+        if let Err(error) = self.bucket.store.delete_expect_revision(&self.key, Some(self.revision)).await {
+            debug!(key = %self.key, %error, "a lease was not given back; it lapses by itself");
+        }
+    }
+}
+
+fn entry(found: kv::Entry) -> Entry {
+    Entry {
+        key: found.key,
+        value: (found.operation == kv::Operation::Put).then_some(found.value),
+        revision: found.revision,
+        written_at_ms: (found.created.unix_timestamp_nanos() / 1_000_000) as i64,
+    }
+}

@@ -1,0 +1,57 @@
+//! A message as the broker keeps it.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+
+use crate::follower::Checkpoint;
+
+/// Header lines: name and value.
+pub type Headers = Vec<(&'static str, String)>;
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Where it was published.
+    pub subject: String,
+    /// Its body.
+    pub payload: Bytes,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// When the broker stored it: nanoseconds since the Unix epoch, by the broker's clock.
+    pub stored_at_ns: i128,
+    /// The stream's birth, as the broker tells it; changes when the stream is made anew.
+    pub stream_created: String,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Stored {
+    /// A header line by name; the first of several.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.as_str())
+    }
+
+    /// When the broker stored it: milliseconds since the Unix epoch.
+    pub fn stored_at_ms(&self) -> i64 {
+        (self.stored_at_ns / 1_000_000) as i64
+    }
+
+    /// The position right after this message.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            stream_created: self.stream_created.clone(),
+            sequence: self.sequence,
+            stored_at_ns: self.stored_at_ns as i64,
+            subject: self.subject.clone(),
+        }
+    }
+}
+
+pub(crate) fn header_map(headers: &Headers) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        // A line break would let a name write header lines of its own.
+        let line: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        map.insert(*name, line.as_str());
+    }
+    map
+}

@@ -1,0 +1,141 @@
+//! Services: questions arrive, answers go back. Built on the NATS Services API, so that `nats service ls|stats`
+//! shows the fleet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_nats::service::ServiceExt;
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, warn};
+
+use crate::connect::Bus;
+use crate::error::BusError;
+use crate::message::{Headers, header_map};
+
+/// What a service is called, and where it listens.
+#[derive(Clone, Debug)]
+pub struct ServiceSpec {
+    /// Its name: letters, digits, `-`, `_`.
+    pub name: String,
+    /// What it does, for whoever lists services.
+    pub description: String,
+    /// Semantic version of the release.
+    pub version: String,
+    /// Free words for whoever lists services.
+    pub metadata: HashMap<String, String>,
+    /// Questions that may be under way at once; further ones wait in the subscription.
+    pub concurrency: usize,
+}
+
+/// One question.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The subject it came on.
+    pub subject: String,
+    /// Its body.
+    pub payload: Bytes,
+    headers: Option<async_nats::HeaderMap>,
+}
+
+impl Call {
+    /// A header line by name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref()?.get(name).map(|value| value.as_str())
+    }
+}
+
+/// A running service. Dropping it ends it; [`Service::stop`] ends it after the questions under way are answered.
+pub struct Service {
+    inner: async_nats::service::Service,
+    gate: Arc<Semaphore>,
+    concurrency: u32,
+    tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Service {
+    /// Takes no more questions, and returns when those under way are answered.
+    pub async fn stop(self) {
+        if let Err(error) = self.inner.stop().await {
+            debug!(%error, "the service was gone already");
+        }
+        let _ = self.gate.acquire_many(self.concurrency).await;
+    }
+}
+
+/// Serves `endpoints`, each a subject and the queue group in which its questions are shared out
+/// (`None`: every instance gets every question), with one handler.
+///
+/// An `Err` of the handler is sent as a service error (code 400 and the words).
+pub async fn serve<H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    handler: H,
+) -> Result<Service, BusError>
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+{
+    let failed =
+        |error: async_nats::Error| BusError::Refused { what: spec.name.clone(), why: error.to_string() };
+    let inner = bus
+        .client
+        .service_builder()
+        .description(&spec.description)
+        .metadata(spec.metadata.clone())
+        .start(&spec.name, &spec.version)
+        .await
+        .map_err(failed)?;
+    let concurrency = u32::try_from(spec.concurrency.max(1)).unwrap_or(u32::MAX);
+    let gate = Arc::new(Semaphore::new(concurrency as usize));
+    let mut tasks = Vec::new();
+    for (subject, group) in endpoints {
+        // Without a group of its own an endpoint joins the default one; a group named after nobody else is "every instance".
+        let alone = format!("only-{}", inner.info().await.id);
+        let endpoint = inner
+            .endpoint_builder()
+            .name(subject.replace('.', "-"))
+            .queue_group(group.unwrap_or(&alone))
+            .add(subject)
+            .await
+            .map_err(failed)?;
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(answer_all(endpoint, gate.clone(), handler.clone()))));
+    }
+    Ok(Service { inner, gate, concurrency, tasks })
+        .inspect(|service| debug_assert!(!service.tasks.is_empty()))
+}
+
+async fn answer_all<H, F>(
+    mut endpoint: async_nats::service::endpoint::Endpoint,
+    gate: Arc<Semaphore>,
+    handler: H,
+) where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+{
+    while let Some(request) = endpoint.next().await {
+        let Ok(permit) = gate.clone().acquire_owned().await else { return };
+        let handler = handler.clone();
+        tokio::spawn(async move {
+            let message = &request.message;
+            let call = Call {
+                subject: message.subject.to_string(),
+                payload: message.payload.clone(),
+                headers: message.headers.clone(),
+            };
+            let sent = match handler(call).await {
+                Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
+                Err(why) => {
+                    request.respond(Err(async_nats::service::error::Error { status: why, code: 400 })).await
+                }
+            };
+            if let Err(error) = sent {
+                warn!(%error, "an answer could not be sent");
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,112 @@
+//! The one encoding: a version octet, then bincode (fixed field order, variable-length integers).
+//!
+//! The size bound is judged before anything is decoded, and lengths inside are judged against the bytes that are
+//! there before anything is allocated for them. The version is that of the message's own layout: a reader puts a
+//! message of a version that it does not know aside instead of guessing. Golden vectors hold the layouts.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Something that travels.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Its name in errors and logs.
+    const NAME: &'static str;
+    /// Version of its layout, written as the first octet.
+    const VERSION: u8;
+    /// Upper bound of its encoded size in octets, version included.
+    const MAX_BYTES: usize;
+}
+
+/// Why bytes are not the message that they should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Larger than the message may be.
+    #[error("{name} of {size} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// Which message.
+        name: &'static str,
+        /// Octets that arrived.
+        size: usize,
+        /// [`Message::MAX_BYTES`].
+        limit: usize,
+    },
+    /// No bytes at all.
+    #[error("{name} is empty")]
+    Empty {
+        /// Which message.
+        name: &'static str,
+    },
+    /// Written by a release with another layout.
+    #[error("{name} has version {found}; this release reads version {known}")]
+    UnknownVersion {
+        /// Which message.
+        name: &'static str,
+        /// Version octet that arrived.
+        found: u8,
+        /// [`Message::VERSION`].
+        known: u8,
+    },
+    /// The fields cannot be read.
+    #[error("{name} cannot be decoded: {why}")]
+    Malformed {
+        /// Which message.
+        name: &'static str,
+        /// The decoder's words.
+        why: String,
+    },
+}
+
+/// No container inside a message may claim more than this many octets, whatever the message.
+const CONTAINER_LIMIT: usize = 8 << 20;
+
+fn layout() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<CONTAINER_LIMIT>()
+}
+
+/// The message as it travels.
+///
+/// Fails only if a message was built above its own limit.
+pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
+    let mut bytes = vec![M::VERSION];
+    bincode::serde::encode_into_std_write(message, &mut bytes, bincode::config::standard())
+        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
+    within_bound::<M>(&bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a message; trailing bytes are refused.
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    within_bound::<M>(bytes)?;
+    let (version, body) = bytes.split_first().ok_or(DecodeError::Empty { name: M::NAME })?;
+    if *version != M::VERSION {
+        return Err(DecodeError::UnknownVersion { name: M::NAME, found: *version, known: M::VERSION });
+    }
+    let malformed = |why: String| DecodeError::Malformed { name: M::NAME, why };
+    // The borrowing decoder checks a byte string's length against the input before taking it.
+    let (message, read) = bincode::serde::borrow_decode_from_slice(body, layout())
+        .map_err(|error| malformed(error.to_string()))?;
+    if read != body.len() {
+        return Err(malformed(format!("{} bytes remain after it", body.len() - read)));
+    }
+    Ok(message)
+}
+
+/// The same message as JSON, for clients in other languages; octets are base64, identifiers hex.
+pub fn to_json<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
+    serde_json::to_vec(message)
+        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })
+}
+
+/// Reads a message that a client wrote as JSON, under the same size bound.
+pub fn from_json<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    within_bound::<M>(bytes)?;
+    serde_json::from_slice(bytes)
+        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })
+}
+
+fn within_bound<M: Message>(bytes: &[u8]) -> Result<(), DecodeError> {
+    if bytes.len() > M::MAX_BYTES {
+        return Err(DecodeError::TooLarge { name: M::NAME, size: bytes.len(), limit: M::MAX_BYTES });
+    }
+    Ok(())
+}

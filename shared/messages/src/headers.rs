@@ -1,0 +1,44 @@
+//! The header lines of a notice, for whoever looks at the broker (`nats stream view NOTICES`).
+//!
+//! They repeat what the body says, in words; a receiver compares them and refuses a message that says one thing to
+//! the operator and another to the machine.
+
+/// Header lines in the order in which they are written.
+pub type Headers = Vec<(&'static str, String)>;
+
+/// The issuer's distinguished name (RFC 4514).
+pub const ISSUER: &str = "Revocast-Issuer";
+/// The scope's identifier.
+pub const SCOPE: &str = "Revocast-Scope";
+/// `complete` or `delta`.
+pub const KIND: &str = "Revocast-Kind";
+/// The CRL number in decimal; absent when the CRL has none.
+pub const NUMBER: &str = "Revocast-Crl-Number";
+/// thisUpdate, RFC 3339.
+pub const THIS_UPDATE: &str = "Revocast-This-Update";
+/// nextUpdate, RFC 3339; absent when the CRL has none.
+pub const NEXT_UPDATE: &str = "Revocast-Next-Update";
+/// How many entries the CRL has.
+pub const ENTRIES: &str = "Revocast-Entries";
+/// How many entries the notice says are new.
+pub const NEWLY_REVOKED: &str = "Revocast-Newly-Revoked";
+/// `<role>/<instance>` of who published.
+pub const ORIGIN: &str = "Revocast-Origin";
+/// A certificate's subject (RFC 4514).
+pub const SUBJECT: &str = "Revocast-Subject";
+/// JetStream's deduplication key: a hash of subject and content, since the broker's window spans the stream.
+pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// Why a message was put aside.
+pub const REASON: &str = "Revocast-Reason";
+/// The subject that a message put aside came on.
+pub const ORIGINAL_SUBJECT: &str = "Revocast-Subject-Was";
+/// `application/json` for clients in other languages; absent means the binary form.
+pub const CONTENT_TYPE: &str = "Content-Type";
+
+/// At most this many characters of a name go into a header line.
+pub const MAX_NAME: usize = 512;
+
+/// A name for a header line: cut at [`MAX_NAME`] characters.
+pub fn name_line(name: &impl ToString) -> String {
+    name.to_string().chars().take(MAX_NAME).collect()
+}

@@ -1,0 +1,151 @@
+//! [`NatsServer`]: a real broker of the project's own configuration, in a temporary folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use revocast_bus::{Bus, BusConfig, Credentials, declare};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{eventually, root};
+
+/// One broker with JetStream.
+pub struct NatsServer {
+    process: Option<Process>,
+    folder: TempDir,
+    config: PathBuf,
+    port: u16,
+}
+
+impl NatsServer {
+    /// Starts one with `nats/server.conf`, and applies the declared streams.
+    pub async fn start() -> NatsServer {
+        let server = NatsServer::bare().await;
+        let bus = server.bus("harness").await;
+        for declaration in declare::built_in() {
+            bus.apply(&declaration).await.unwrap();
+        }
+        server
+    }
+
+    /// Starts one with `nats/server.conf` and no streams.
+    pub async fn bare() -> NatsServer {
+        NatsServer::with_config(&root().join("nats/server.conf")).await
+    }
+
+    /// Starts one with another configuration file.
+    pub async fn with_config(config: &Path) -> NatsServer {
+        let mut server = NatsServer {
+            process: None,
+            folder: tempfile::Builder::new().prefix("revocast-nats-").tempdir().unwrap(),
+            config: config.to_owned(),
+            port: 0,
+        };
+        server.start_again().await;
+        server
+    }
+
+    /// Starts it again on its port, with its store as it is.
+    pub async fn start_again(&mut self) {
+        let ports = self.folder.path().join("ports");
+        let _ = std::fs::remove_dir_all(&ports);
+        std::fs::create_dir_all(&ports).unwrap();
+        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let log_path = self.folder.path().join("log");
+        let log = std::fs::File::create(&log_path).unwrap();
+        let mut command = Command::new(nats_server());
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .args(["--addr", "127.0.0.1", "--port", &port, "--http_port", "-1"])
+            .arg("--store_dir")
+            .arg(self.store())
+            .arg("--ports_file_dir")
+            .arg(&ports)
+            .stdout(Stdio::null())
+            .stderr(log);
+        let mut process = Process::start("nats-server", &mut command);
+        loop {
+            if let Some(port) = port_told(&ports) {
+                self.port = port;
+                break;
+            }
+            assert!(
+                process.is_running(),
+                "nats-server ended: {}",
+                std::fs::read_to_string(&log_path).unwrap()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.process = Some(process);
+        eventually("nats-server takes connections", async || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// How a service reaches it.
+    pub fn bus_config(&self) -> BusConfig {
+        BusConfig { servers: vec![self.url()], ..BusConfig::default() }
+    }
+
+    /// A connection, once JetStream answers.
+    pub async fn bus(&self, name: &str) -> Bus {
+        self.bus_with(self.bus_config(), name).await
+    }
+
+    /// A connection as a user.
+    pub async fn bus_as(&self, user: &str, password: &str) -> Bus {
+        let credentials = Credentials::User { name: user.into(), password: password.into() };
+        let config =
+            BusConfig { credentials, inbox_prefix: Some(format!("_INBOX_{user}")), ..self.bus_config() };
+        self.bus_with(config, user).await
+    }
+
+    async fn bus_with(&self, config: BusConfig, name: &str) -> Bus {
+        eventually("the broker can be reached", async || Bus::connect(&config, name).await.ok()).await
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM, so that the store on the disk is whole.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Duration::from_secs(20));
+        }
+    }
+
+    /// The running process.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().unwrap()
+    }
+
+    /// Where it keeps its streams.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+}
+
+fn port_told(ports: &Path) -> Option<u16> {
+    let file = std::fs::read_dir(ports).ok()?.next()?.ok()?;
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()?;
+    told["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+fn nats_server() -> PathBuf {
+    if let Some(path) = std::env::var_os("NATS_SERVER").filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let found = Command::new("sh").arg(root().join("ops/nats-server.sh")).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    String::from_utf8(found.stdout).unwrap().trim().into()
+}

@@ -1,0 +1,434 @@
+//! The bus against a real nats-server, and against what can happen to one.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use revocast_bus::{
+    Bus, BusError, Contact, Followed, Follower, Headers, Published, Resync, ServiceSpec, Standing, Stored,
+    serve,
+};
+use revocast_tests::{DEADLINE, NatsServer, eventually};
+
+const STREAM: &str = "NOTICES";
+const ALL: &str = "pki.>";
+
+fn subject(n: u64) -> String {
+    format!("pki.notice.crl.authority.issuer{n}.scope.complete")
+}
+
+async fn publish(bus: &Bus, n: u64, body: &str) -> u64 {
+    bus.publish(STREAM, &subject(n), &Vec::new(), Bytes::copy_from_slice(body.as_bytes())).await.unwrap()
+}
+
+fn text(message: &Stored) -> String {
+    String::from_utf8(message.payload.to_vec()).unwrap()
+}
+
+async fn next(follower: &mut Follower) -> Followed {
+    tokio::time::timeout(DEADLINE, follower.next()).await.expect("the follower tells something")
+}
+
+/// The next message in order, whatever else is told before it.
+async fn next_message(follower: &mut Follower) -> Stored {
+    loop {
+        if let Followed::Next(message) = next(follower).await {
+            return message;
+        }
+    }
+}
+
+/// Heads until the next attachment, and that attachment's resync.
+async fn attachment(follower: &mut Follower) -> (Vec<String>, Option<Resync>) {
+    let mut heads = Vec::new();
+    loop {
+        match next(follower).await {
+            Followed::Head(head) => heads.push(text(&head)),
+            Followed::Attached { resync, .. } => {
+                heads.sort();
+                return (heads, resync);
+            }
+            Followed::Detached { .. } => heads.clear(),
+            Followed::Next(_) => {}
+        }
+    }
+}
+
+/// Publishes numbers under the rule that the greater one stands.
+async fn publish_number(bus: &Bus, number: u64) -> Result<Published, BusError> {
+    let body = number.to_string();
+    let headers: Headers = vec![("Nats-Msg-Id", format!("id-{number}"))];
+    bus.publish_head(STREAM, &subject(1), &headers, body.into(), |head: Stored| async move {
+        match text(&head).parse::<u64>().unwrap().cmp(&number) {
+            std::cmp::Ordering::Equal => Standing::Same,
+            std::cmp::Ordering::Greater => Standing::Better,
+            std::cmp::Ordering::Less => Standing::Worse,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_follower_reads_the_heads_first_and_then_every_message_in_order() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    publish(&bus, 1, "old").await;
+    publish(&bus, 1, "new").await;
+    publish(&bus, 2, "other").await;
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    assert_eq!(attachment(&mut follower).await, (vec!["new".into(), "other".into()], None));
+    for n in 0..300 {
+        publish(&bus, 3, &n.to_string()).await;
+    }
+    for n in 0..300 {
+        assert_eq!(text(&next_message(&mut follower).await), n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_follower_with_a_checkpoint_goes_on_right_after_it() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    for body in ["a", "b", "c"] {
+        publish(&bus, 1, body).await;
+    }
+    let checkpoint = {
+        let mut follower = Follower::new(&bus, STREAM, ALL, None);
+        attachment(&mut follower).await;
+        publish(&bus, 1, "d").await;
+        next_message(&mut follower).await.checkpoint()
+    };
+    for body in ["e", "f"] {
+        publish(&bus, 1, body).await;
+    }
+    let mut follower = Follower::new(&bus, STREAM, ALL, Some(checkpoint));
+    assert_eq!(attachment(&mut follower).await, (vec!["f".into()], None));
+    assert_eq!(text(&next_message(&mut follower).await), "e");
+    assert_eq!(text(&next_message(&mut follower).await), "f");
+}
+
+#[tokio::test]
+async fn a_server_killed_and_restarted_under_a_follower_loses_and_repeats_nothing() {
+    let mut server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    attachment(&mut follower).await;
+    publish(&bus, 1, "before").await;
+    assert_eq!(text(&next_message(&mut follower).await), "before");
+    server.kill();
+    eventually("the follower says that it lost contact", async || {
+        matches!(*follower.contact().borrow(), Contact::Detached(_)).then_some(())
+    })
+    .await;
+    server.start_again().await;
+    let other = server.bus("other").await;
+    eventually("the stream takes messages", async || {
+        other.publish(STREAM, &subject(1), &Vec::new(), "after".into()).await.ok()
+    })
+    .await;
+    assert_eq!(text(&next_message(&mut follower).await), "after");
+    assert_eq!(*follower.contact().borrow(), Contact::Attached);
+}
+
+#[tokio::test]
+async fn a_consumer_deleted_under_a_follower_is_made_anew_without_loss() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    attachment(&mut follower).await;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let stream = jetstream.get_stream(STREAM).await.unwrap();
+    let names: Vec<String> = {
+        use futures::TryStreamExt;
+        stream.consumer_names().try_collect().await.unwrap()
+    };
+    for name in names {
+        // The consumer of the heads may be gone by now.
+        let _ = stream.delete_consumer(&name).await;
+    }
+    publish(&bus, 1, "one").await;
+    publish(&bus, 1, "two").await;
+    assert_eq!(text(&next_message(&mut follower).await), "one");
+    assert_eq!(text(&next_message(&mut follower).await), "two");
+}
+
+#[tokio::test]
+async fn a_stream_deleted_and_recreated_is_noticed_and_read_anew() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    for body in ["a", "b", "c"] {
+        publish(&bus, 1, body).await;
+    }
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    attachment(&mut follower).await;
+    publish(&bus, 1, "d").await;
+    next_message(&mut follower).await;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    jetstream.delete_stream(STREAM).await.unwrap();
+    for declaration in revocast_bus::declare::built_in() {
+        bus.apply(&declaration).await.unwrap();
+    }
+    publish(&bus, 7, "anew").await;
+    assert_eq!(attachment(&mut follower).await, (vec!["anew".into()], Some(Resync::Recreated)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Follows up to sequence 4, then gives the broker back a store that ends at sequence 2.
+async fn with_a_lost_tail(
+    refill: &[&str],
+) -> (NatsServer, Result<(Vec<String>, Option<Resync>), tokio::time::error::Elapsed>) {
+    let mut server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    publish(&bus, 1, "one").await;
+    publish(&bus, 2, "two").await;
+    server.stop();
+    let backup = tempfile::tempdir().unwrap();
+    copy(&server.store(), backup.path());
+    server.start_again().await;
+    let bus = server.bus("test").await;
+    publish(&bus, 3, "three").await;
+    publish(&bus, 4, "four").await;
+    let checkpoint = bus.head(STREAM, &subject(4)).await.unwrap().unwrap();
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    attachment(&mut follower).await;
+    publish(&bus, 4, "last").await;
+    let position = next_message(&mut follower).await.checkpoint();
+    assert_eq!(position.sequence, checkpoint.sequence + 1);
+    drop(follower);
+    server.stop();
+    std::fs::remove_dir_all(server.store()).unwrap();
+    copy(backup.path(), &server.store());
+    server.start_again().await;
+    let bus = server.bus("test").await;
+    for body in refill {
+        publish(&bus, 9, body).await;
+    }
+    let mut follower = Follower::new(&bus, STREAM, ALL, Some(position));
+    let told = tokio::time::timeout(DEADLINE, attachment(&mut follower)).await;
+    (server, told)
+}
+
+#[tokio::test]
+async fn a_stream_whose_tail_was_lost_leads_to_a_resync() {
+    let (_server, told) = with_a_lost_tail(&[]).await;
+    assert_eq!(told.unwrap(), (vec!["one".into(), "two".into()], Some(Resync::TailLost)));
+}
+
+#[tokio::test]
+async fn a_stream_whose_tail_was_lost_and_refilled_leads_to_a_resync() {
+    let (_server, told) = with_a_lost_tail(&["x", "y", "z"]).await;
+    assert_eq!(told.unwrap(), (vec!["one".into(), "two".into(), "z".into()], Some(Resync::TailRefilled)));
+}
+
+#[tokio::test]
+async fn a_duplicate_published_after_the_deduplication_window_is_not_stored_twice() {
+    let server = NatsServer::bare().await;
+    let bus = server.bus("test").await;
+    let declaration = revocast_bus::declare::Declaration::parse(
+        STREAM,
+        r#"{"name": "NOTICES", "subjects": ["pki.>"], "duplicate_window": 100000000}"#,
+    )
+    .unwrap();
+    bus.apply(&declaration).await.unwrap();
+    assert_eq!(publish_number(&bus, 5).await, Ok(Published::Stored(1)));
+    // The window is over once the broker stores the same key a second time on another subject.
+    let headers: Headers = vec![("Nats-Msg-Id", "id-5".into())];
+    eventually("the window is over", async || {
+        let sequence = bus.publish(STREAM, "pki.probe", &headers, "probe".into()).await.unwrap();
+        (sequence == 2).then_some(())
+    })
+    .await;
+    assert_eq!(publish_number(&bus, 5).await, Ok(Published::AlreadyThere(1)));
+    assert_eq!(bus.stream_state(STREAM).await.unwrap().last_sequence, 2);
+}
+
+#[tokio::test]
+async fn a_message_whose_key_is_remembered_but_which_is_gone_is_published_again() {
+    let server = NatsServer::bare().await;
+    let bus = server.bus("test").await;
+    let declaration = revocast_bus::declare::Declaration::parse(
+        STREAM,
+        r#"{"name": "NOTICES", "subjects": ["pki.>"], "duplicate_window": 120000000000}"#,
+    )
+    .unwrap();
+    bus.apply(&declaration).await.unwrap();
+    assert_eq!(publish_number(&bus, 5).await, Ok(Published::Stored(1)));
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    jetstream.get_stream(STREAM).await.unwrap().delete_message(1).await.unwrap();
+    assert!(matches!(publish_number(&bus, 5).await, Ok(Published::Stored(2))));
+}
+
+#[tokio::test]
+async fn of_two_publishers_racing_for_one_head_the_greater_stands_at_the_end() {
+    let server = NatsServer::start().await;
+    let (one, two) = (server.bus("one").await, server.bus("two").await);
+    let racer = |bus: Bus, first: u64| async move {
+        for number in (first..200).step_by(2) {
+            publish_number(&bus, number).await.unwrap();
+        }
+    };
+    tokio::join!(racer(one.clone(), 0), racer(two, 1));
+    let head = one.head(STREAM, &subject(1)).await.unwrap().unwrap();
+    assert_eq!(text(&head), "199");
+    assert_eq!(publish_number(&one, 3).await, Ok(Published::Superseded(head.sequence)));
+    assert_eq!(publish_number(&one, 199).await, Ok(Published::AlreadyThere(head.sequence)));
+}
+
+#[tokio::test]
+async fn a_lying_head_with_number_2_to_the_150_that_does_not_verify_is_replaced() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let enormous = "1427247692705959881058285969449495136382746624"; // 2^150
+    publish(&bus, 1, enormous).await;
+    let stored = bus
+        .publish_head(STREAM, &subject(1), &Vec::new(), "7".into(), |head: Stored| async move {
+            // What it names cannot be had or does not verify.
+            if text(&head) == enormous { Standing::Worse } else { Standing::Better }
+        })
+        .await;
+    assert_eq!(stored, Ok(Published::Stored(2)));
+    assert_eq!(text(&bus.head(STREAM, &subject(1)).await.unwrap().unwrap()), "7");
+}
+
+#[tokio::test]
+async fn a_denied_publish_is_reported_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("denied.conf");
+    let permissions = r#"
+        jetstream { sync_interval: always }
+        authorization { users: [
+            { user: operator, password: o }
+            { user: watcher, password: w, permissions: {
+                publish: ["$JS.API.STREAM.MSG.GET.NOTICES", "pki.notice.crl.watcher.>"], subscribe: "_INBOX_watcher.>" } }
+        ] }"#;
+    std::fs::write(&config, permissions).unwrap();
+    let server = NatsServer::with_config(&config).await;
+    let operator = server.bus_as("operator", "o").await;
+    for declaration in revocast_bus::declare::built_in() {
+        operator.apply(&declaration).await.unwrap();
+    }
+    let watcher = server.bus_as("watcher", "w").await;
+    let denied = tokio::time::timeout(DEADLINE, publish_number(&watcher, 1)).await.unwrap();
+    let Err(BusError::Denied { what }) = denied else { panic!("{denied:?}") };
+    assert!(what.contains(&subject(1)), "{what}");
+}
+
+#[tokio::test]
+async fn publishing_goes_on_when_the_server_comes_back() {
+    let mut server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    server.kill();
+    let publishing = tokio::spawn({
+        let bus = bus.clone();
+        async move { publish_number(&bus, 1).await }
+    });
+    server.start_again().await;
+    let published = tokio::time::timeout(DEADLINE, publishing).await.unwrap().unwrap();
+    assert!(matches!(published, Ok(Published::Stored(_) | Published::AlreadyThere(_))), "{published:?}");
+}
+
+#[tokio::test]
+async fn objects_are_kept_by_their_hash_and_written_once() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let objects = bus.objects("crls", "leases", "test").await.unwrap();
+    let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+    let writers = (0..4).map(|_| objects.put(&bytes));
+    futures::future::try_join_all(writers).await.unwrap();
+    let name = revocast_tests::sha256_hex(&bytes);
+    assert_eq!(objects.get(&name, bytes.len()).await.unwrap(), bytes);
+    assert!(matches!(objects.get(&name, 10).await, Err(BusError::Damaged { .. })));
+    assert!(matches!(objects.get(&"0".repeat(64), 10).await, Err(BusError::Absent { .. })));
+    let chunks = bus.stream_state("OBJ_crls").await.unwrap().bytes;
+    assert!(chunks < 2_000_000, "four writers of the same bytes stored {chunks} bytes");
+}
+
+#[tokio::test]
+async fn a_question_is_answered_and_a_question_to_nobody_fails_at_once() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let spec = ServiceSpec {
+        name: "echo".into(),
+        description: "says it again".into(),
+        version: "1.0.0".into(),
+        metadata: Default::default(),
+        concurrency: 8,
+    };
+    let service = serve(&bus, spec, &[("pki.echo".into(), Some("echoes"))], |call| async move {
+        if call.payload.is_empty() { Err("nothing was said".into()) } else { Ok((Vec::new(), call.payload)) }
+    })
+    .await
+    .unwrap();
+    let ask = |body: &'static str| bus.ask("pki.echo", const { &Vec::new() }, body.into(), DEADLINE);
+    assert_eq!(ask("hello").await.unwrap(), "hello");
+    assert!(matches!(ask("").await, Err(BusError::Refused { .. })));
+    service.stop().await;
+    let nobody = bus.ask("pki.nobody", &Vec::new(), "x".into(), DEADLINE).await;
+    assert!(matches!(nobody, Err(BusError::Absent { .. })), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn a_lease_is_held_by_one_and_entries_lapse() {
+    let server = NatsServer::bare().await;
+    let bus = server.bus("test").await;
+    let short = r#"{"name": "KV_short", "subjects": ["$KV.short.>"], "max_msgs_per_subject": 1, "max_age": 1000000000,
+        "allow_rollup_hdrs": true, "deny_delete": true, "allow_direct": true, "discard": "new", "duplicate_window": 1000000000}"#;
+    bus.apply(&revocast_bus::declare::Declaration::parse("short", short).unwrap()).await.unwrap();
+    let bucket = bus.bucket("short").await.unwrap();
+    let mut lease = bucket.lease("fetch.x", "one").await.unwrap().unwrap();
+    assert!(bucket.lease("fetch.x", "two").await.unwrap().is_none());
+    lease.renew("one").await.unwrap();
+    lease.release().await;
+    let held = bucket.lease("fetch.x", "two").await.unwrap();
+    assert!(held.is_some());
+    // Never given back: it lapses.
+    eventually("the lease lapses", async || bucket.lease("fetch.x", "three").await.unwrap()).await;
+    assert!(bucket.entries(">").await.unwrap().len() <= 1);
+}
+
+#[tokio::test]
+async fn applying_declarations_twice_changes_nothing_and_a_difference_is_told() {
+    use revocast_bus::declare::{Applied, Declaration, built_in};
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    assert_eq!(bus.check(&built_in()).await.unwrap(), []);
+    for declaration in built_in() {
+        assert_eq!(bus.apply(&declaration).await.unwrap().0, Applied::Unchanged);
+    }
+    let smaller =
+        Declaration::parse("ASIDE", r#"{"name": "ASIDE", "max_bytes": 1000, "storage": "memory"}"#).unwrap();
+    let (applied, differences) = bus.apply(&smaller).await.unwrap();
+    assert_eq!((applied, differences.len()), (Applied::Differs, 2));
+    let larger =
+        Declaration::parse("ASIDE", r#"{"name": "ASIDE", "max_consumers": 2000, "max_bytes": 300000000}"#)
+            .unwrap();
+    assert_eq!(bus.apply(&larger).await.unwrap().0, Applied::Changed);
+    assert_eq!(bus.check(&built_in()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_made_before_the_server_is_up_comes_to_stand_later() {
+    let mut server = NatsServer::start().await;
+    server.kill();
+    let bus = Bus::connect_eventually(&server.bus_config(), "early").await.unwrap();
+    assert!(!bus.is_connected());
+    let mut follower = Follower::new(&bus, STREAM, ALL, None);
+    tokio::time::timeout(Duration::from_millis(200), follower.next()).await.ok();
+    server.start_again().await;
+    attachment(&mut follower).await;
+    assert!(bus.is_connected());
+}
