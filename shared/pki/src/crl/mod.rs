@@ -9,12 +9,13 @@
 //! The bytes are kept and everything points into them: the signature, the hashes, and each answer.
 
 mod changes;
-mod difference;
+pub mod difference;
 mod effective;
 mod entry;
 mod extensions;
 mod header;
 mod index;
+pub mod lint;
 mod reason;
 mod scan;
 mod scope;
