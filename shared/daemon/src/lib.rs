@@ -1,1 +1,21 @@
-//! daemon
+//! A service's birth and death.
+//!
+//! Begin with [`run`]: it starts the logs and the runtime, hands a service its [`Context`], passes SIGTERM and
+//! SIGINT on as a stop, and returns when the service has ended. A service is a function that ends when its
+//! [`Context::stop`] says so. [`load`] reads a configuration that knows every key that it may contain.
+
+mod clock;
+mod config;
+mod health;
+mod logs;
+mod metrics;
+mod operational;
+mod run;
+
+pub use clock::Clock;
+pub use config::{ConfigError, load, show};
+pub use health::{Health, Reason};
+pub use logs::{LogFormat, start_logs};
+pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics};
+pub use operational::{listen, router};
+pub use run::{Context, Ended, run};

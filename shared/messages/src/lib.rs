@@ -12,18 +12,15 @@ mod notice;
 mod path_share;
 mod question;
 mod receipt;
-mod subscription;
 pub mod subjects;
-
-#[cfg(test)]
-mod golden;
+mod subscription;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
 pub use headers::Headers;
 pub use notice::{
-    CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_NEWLY_REVOKED, NoticeDifference,
-    Origin, RevokedEntry,
+    CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
+    NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::PathShare;
 pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
@@ -32,3 +29,6 @@ pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
     Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
 };
+
+#[cfg(test)]
+mod tests;

@@ -13,4 +13,7 @@ pub mod identity;
 pub mod mint;
 pub mod name;
 pub mod oids;
+pub mod path;
+pub mod revocation;
 pub mod signature;
+pub mod verdict;

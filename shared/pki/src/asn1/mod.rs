@@ -12,7 +12,7 @@ mod time;
 mod writer;
 
 pub use list::SequenceOf;
-pub use oid::Oid;
+pub use oid::{NotAnOid, Oid, OidBuf};
 pub use reader::{Asn1Error, Asn1ErrorKind, Reader, Tag, Tlv, minimal_integer};
 pub use time::Time;
 pub(crate) use writer::push_tlv;

@@ -1,6 +1,7 @@
 //! Object identifiers as they stand in DER, compared by their content octets.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// An OBJECT IDENTIFIER: its content octets, borrowed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +76,48 @@ impl fmt::Display for Oid<'_> {
 }
 
 impl fmt::Debug for Oid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An OBJECT IDENTIFIER that owns its content octets; written and read in dotted form.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OidBuf(Vec<u8>);
+
+impl OidBuf {
+    /// The same, borrowed.
+    pub fn as_oid(&self) -> Oid<'_> {
+        Oid(&self.0)
+    }
+}
+
+impl From<Oid<'_>> for OidBuf {
+    fn from(oid: Oid<'_>) -> OidBuf {
+        OidBuf(oid.0.to_vec())
+    }
+}
+
+/// A text that is not an object identifier in dotted form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an object identifier such as 2.5.29.32.0")]
+pub struct NotAnOid;
+
+impl FromStr for OidBuf {
+    type Err = NotAnOid;
+
+    fn from_str(dotted: &str) -> Result<OidBuf, NotAnOid> {
+        Oid::encode(dotted).map(OidBuf).ok_or(NotAnOid)
+    }
+}
+
+impl fmt::Display for OidBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_oid(), f)
+    }
+}
+
+impl fmt::Debug for OidBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

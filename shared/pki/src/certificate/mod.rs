@@ -330,8 +330,11 @@ fn decode(der: Bytes) -> Result<Inner, CertificateError> {
     let tbs = whole.expect(Tag::SEQUENCE)?;
     let outer_algorithm = whole.expect(Tag::SEQUENCE)?;
     let signature_value = whole.expect(Tag::BIT_STRING)?;
-    let signature =
-        Reader::new(signature_value.raw).octets_in_bit_string().map_err(|e| e.within(signature_value.at))?;
+    // One that does not hold whole octets is no signature: it verifies by no key (PKITS 4.1.2).
+    let signature = match signature_value.as_bits()? {
+        (octets, 0) => octets,
+        _ => &[],
+    };
     whole.finish()?;
 
     let mut fields = tbs.reader();

@@ -51,7 +51,11 @@ impl Header {
         let tbs = outer.expect(Tag::SEQUENCE)?;
         let outer_algorithm = outer.expect(Tag::SEQUENCE)?;
         let signature_end = outer.at() + outer.rest().len();
-        let signature = outer.octets_in_bit_string()?;
+        // One that does not hold whole octets is no signature: it verifies by no key (PKITS 4.4.4).
+        let signature = match outer.bit_string()? {
+            (octets, 0) => octets,
+            _ => &[],
+        };
         outer.finish()?;
 
         let mut fields = tbs.reader();
@@ -185,11 +189,6 @@ impl Header {
     /// Where the entries stand in the DER.
     pub(super) fn entries(&self) -> Range<usize> {
         self.revoked.clone().unwrap_or(0..0)
-    }
-
-    /// Where the TBSCertList stands in the DER.
-    pub(super) fn tbs_range(&self) -> Range<usize> {
-        self.tbs.clone()
     }
 
     pub(super) fn is_indirect(&self) -> bool {

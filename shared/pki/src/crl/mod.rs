@@ -265,7 +265,8 @@ impl Crl {
                 continue;
             }
             let entry = Entry::at(&self.0.header, &self.0.issuers, offset)?;
-            if entry.reason() != Reason::RemoveFromCrl {
+            // Only delta CRLs remove, so that nobody else pays for looking.
+            if self.kind() == CrlKind::Complete || entry.reason() != Reason::RemoveFromCrl {
                 return Some(entry);
             }
             removal.get_or_insert(entry);

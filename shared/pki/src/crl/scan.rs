@@ -61,9 +61,9 @@ pub(super) fn serial_at(der: &[u8], offset: u32) -> Option<&[u8]> {
     }
 }
 
-/// How many more entries there will be, if they go on as the `filed` ones did.
+/// How many more entries there will be, if they go on as the `filed` ones did, which took `octets`.
 fn expected(filed: usize, octets: usize, remaining: usize) -> usize {
-    if filed == 0 { FIRST_ROOM } else { remaining / (octets / filed).max(1) + 1 }
+    remaining.saturating_mul(filed) / octets.max(1) + 1
 }
 
 /// Reads an entry the long way.
@@ -90,7 +90,7 @@ fn uncommon<'a>(
 
 /// Length and serial of the entry that `rest` begins with, if it is one of the common kind.
 #[inline]
-fn common(rest: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn common(rest: &[u8]) -> Option<(usize, &[u8])> {
     let [0x30, length @ ..=0x7f, 0x02, octets @ 1..=0x7f, ..] = rest else { return None };
     let length = 2 + usize::from(*length);
     let (serial, rest) = rest.get(4..length)?.split_at_checked(usize::from(*octets))?;
@@ -106,7 +106,8 @@ fn are_common(extensions: &[u8]) -> bool {
     if *length > 0x7f || list.len() != usize::from(*length) {
         return false;
     }
-    if let Some(([0x30, 0x0a, 6, 3, 0x55, 0x1d, 21, 4, 3, 0x0a, 1, ..=0x7f], rest)) = list.split_first_chunk() {
+    if let Some(([0x30, 0x0a, 6, 3, 0x55, 0x1d, 21, 4, 3, 0x0a, 1, ..=0x7f], rest)) = list.split_first_chunk()
+    {
         list = rest;
     }
     if let Some(([0x30, 0x18, 6, 3, 0x55, 0x1d, 24, 4, 0x11, 0x18, 0x0f, time @ ..], rest)) =

@@ -69,7 +69,11 @@ impl IssuingDistributionPoint {
 
     /// Whether more than one of the three kinds of certificate is said to be the only one.
     pub fn contradicts_itself(&self) -> bool {
-        [self.only_user_certs, self.only_ca_certs, self.only_attribute_certs].iter().filter(|only| **only).count() > 1
+        [self.only_user_certs, self.only_ca_certs, self.only_attribute_certs]
+            .iter()
+            .filter(|only| **only)
+            .count()
+            > 1
     }
 
     /// The values that tell scopes apart: empty if everything has its default; else the version and, in the order

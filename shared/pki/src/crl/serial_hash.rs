@@ -61,7 +61,7 @@ fn three_words(serial: &[u8]) -> Option<[u64; 3]> {
     };
     match serial.len() {
         ..=16 => Some([word(first), word(last), 0]),
-        ..=THREE_WORDS => Some([word(first), word(serial[8..].first_chunk()?), word(last)]),
+        17..=THREE_WORDS => Some([word(first), word(serial[8..].first_chunk()?), word(last)]),
         _ => None,
     }
 }

@@ -5,32 +5,9 @@ use super::extension::{
 };
 use super::{DistributionPoint, Extension, GeneralName, GeneralSubtrees, MintError, SigningKey, key_id};
 use crate::asn1::{Tag, Time, Writer};
+use crate::certificate::{BasicConstraints, KeyUsage, PolicyConstraints};
 use crate::name::Name;
 use crate::oids;
-
-/// Basic constraints (RFC 5280 4.2.1.9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BasicConstraints {
-    /// Whether the subject is a CA.
-    pub ca: bool,
-    /// How many intermediates that are not self-issued may follow.
-    pub path_length: Option<u32>,
-}
-
-/// Key usage (RFC 5280 4.2.1.3): bit *n* of the named-bit list is bit *n*.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyUsage(pub u16);
-
-impl KeyUsage {
-    /// digitalSignature.
-    pub const DIGITAL_SIGNATURE: KeyUsage = KeyUsage(1);
-    /// keyCertSign.
-    pub const KEY_CERT_SIGN: KeyUsage = KeyUsage(1 << 5);
-    /// cRLSign.
-    pub const CRL_SIGN: KeyUsage = KeyUsage(1 << 6);
-    /// keyCertSign and cRLSign: what most CAs have.
-    pub const CA: KeyUsage = KeyUsage(1 << 5 | 1 << 6);
-}
 
 /// An access method of authorityInfoAccess or subjectInfoAccess (RFC 5280 4.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +33,6 @@ impl From<Vec<u8>> for PolicyStatement {
     fn from(oid: Vec<u8>) -> PolicyStatement {
         PolicyStatement { oid, cps: None }
     }
-}
-
-/// Policy constraints (RFC 5280 4.2.1.11): after how many certificates each takes hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PolicyConstraints {
-    /// requireExplicitPolicy.
-    pub require_explicit: Option<u32>,
-    /// inhibitPolicyMapping.
-    pub inhibit_mapping: Option<u32>,
 }
 
 /// A certificate to be signed. Extensions that are `None` or empty are left out.
@@ -147,11 +115,11 @@ impl CertificateTemplate {
         }
     }
 
-    /// A CA's certificate: [`CertificateTemplate::new`] with basic constraints and [`KeyUsage::CA`].
+    /// A CA's certificate: [`CertificateTemplate::new`] with basic constraints, keyCertSign and cRLSign.
     pub fn ca(subject: Name, spki: &[u8], serial: &[u8], validity: (Time, Time)) -> CertificateTemplate {
         CertificateTemplate {
             basic_constraints: Some(BasicConstraints { ca: true, path_length: None }),
-            key_usage: Some(KeyUsage::CA),
+            key_usage: Some(KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0)),
             ..CertificateTemplate::new(subject, spki, serial, validity)
         }
     }
@@ -269,7 +237,9 @@ impl CertificateTemplate {
         if let Some(constraints) = self.policy_constraints {
             write_extension(writer, oids::POLICY_CONSTRAINTS, true, |writer| {
                 writer.sequence(|writer| {
-                    for (tag, skip) in [(0, constraints.require_explicit), (1, constraints.inhibit_mapping)] {
+                    for (tag, skip) in
+                        [(0, constraints.require_explicit_policy), (1, constraints.inhibit_policy_mapping)]
+                    {
                         if let Some(skip) = skip {
                             writer.small_integer(Tag::context(tag), skip);
                         }

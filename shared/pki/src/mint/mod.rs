@@ -12,9 +12,7 @@ mod extension;
 mod key;
 mod name;
 
-pub use certificate::{
-    AccessMethod, BasicConstraints, CertificateTemplate, KeyUsage, PolicyConstraints, PolicyStatement,
-};
+pub use certificate::{AccessMethod, CertificateTemplate, PolicyStatement};
 pub use crl::{CrlTemplate, DistributionScope, RevokedEntry};
 pub use extension::{DistributionPoint, DistributionPointName, Extension, GeneralName, GeneralSubtrees};
 pub use key::{KeyKind, SigningKey, key_id};

@@ -6,6 +6,7 @@ use x509_cert::crl::CertificateList;
 
 use super::*;
 use crate::asn1::{Oid, Time};
+use crate::certificate::{BasicConstraints, PolicyConstraints};
 use crate::crl::Reason;
 use crate::distribution_point::Reasons;
 
@@ -49,7 +50,10 @@ fn everything(key: &SigningKey) -> CertificateTemplate {
             PolicyStatement { oid: oid("1.2.3.4"), cps: Some("http://example.test/cps".into()) },
         ],
         policy_mappings: vec![(oid("1.2.3.4"), oid("1.2.3.5"))],
-        policy_constraints: Some(PolicyConstraints { require_explicit: Some(0), inhibit_mapping: Some(2) }),
+        policy_constraints: Some(PolicyConstraints {
+            require_explicit_policy: Some(0),
+            inhibit_policy_mapping: Some(2),
+        }),
         inhibit_any_policy: Some(1),
         name_constraints: Some(GeneralSubtrees {
             permitted: vec![GeneralName::Dns("example.test".into())],

@@ -110,6 +110,11 @@ pub fn inherit_parameters(spki: &[u8], issuer_spki: &[u8]) -> Option<Vec<u8>> {
     algorithm::inherit_parameters(spki, issuer_spki)
 }
 
+/// Whether a key lacks parameters that its issuer's key may have.
+pub(crate) fn needs_parameters(spki: &[u8]) -> bool {
+    matches!(Key::decode(spki), Err(SignatureError::NoParameters))
+}
+
 /// Does the arithmetic of some algorithms.
 trait Verifier {
     /// Whether the signature is right; `None` if this verifier does not have the algorithm.

@@ -1,0 +1,360 @@
+//! The wire: golden octets field by field, and what must be refused.
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use revocast_pki::asn1::Time;
+use revocast_pki::crl::{Crl, Reason};
+use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId};
+use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry as MintedEntry, SigningKey, name};
+
+use super::*;
+use crate::subjects::Subject;
+
+fn origin(role: Role) -> Origin {
+    Origin { role, instance: "ca-1".parse().unwrap(), seen_at_ms: 1_000 }
+}
+
+fn notice() -> CrlNotice {
+    CrlNotice {
+        issuer: IssuerId([0x11; 16]),
+        issuer_name: vec![0x30, 0x00].into(),
+        scope: ScopeId([0x22; 16]),
+        kind: CrlKind::Complete,
+        number: Some(CrlNumber::from(7)),
+        base_number: None,
+        this_update: Time::from_unix(1_795_305_600),
+        next_update: Some(Time::from_unix(1_795_309_200)),
+        crl_id: CrlId([0x33; 32]),
+        digest: Digest([0x44; 32]),
+        size_bytes: 500,
+        entries: 3,
+        origin: origin(Role::Authority),
+        locations: vec!["http://a/".into()],
+        crl: None,
+        difference: Some(NoticeDifference { base: CrlId([0x55; 32]), bytes: vec![0xaa].into() }),
+        newly_revoked: vec![RevokedEntry { serial: vec![0x05].into(), reason: 1, date: Time::from_unix(1) }],
+    }
+}
+
+fn golden<M: Message + PartialEq + Debug>(message: &M, fields: &[&str]) {
+    let encoded = encode(message).unwrap();
+    assert_eq!(data_encoding::HEXLOWER.encode(&encoded), fields.concat(), "{}", M::NAME);
+    assert_eq!(&decode::<M>(&encoded).unwrap(), message);
+    let json = codec::to_json(message).unwrap();
+    assert_eq!(&codec::from_json::<M>(&json).unwrap(), message);
+}
+
+#[test]
+fn a_crl_notice_is_golden() {
+    golden(
+        &notice(),
+        &[
+            "01",                                                                 // version
+            "11111111111111111111111111111111",                                   // issuer
+            "023000",                                                             // issuer_name
+            "22222222222222222222222222222222",                                   // scope
+            "00",                                                                 // kind: complete
+            "01",                                                                 // number: some
+            "0000000000000000000000000000000000000007",                           // number
+            "00",                                                                 // base_number: none
+            "fc006104d6",                                                         // this_update
+            "01fc207d04d6",                                                       // next_update
+            "3333333333333333333333333333333333333333333333333333333333333333",   // crl_id
+            "4444444444444444444444444444444444444444444444444444444444444444",   // digest
+            "fbf401",                                                             // size_bytes
+            "03",                                                                 // entries
+            "00",                                                                 // origin: authority
+            "0463612d31",                                                         // origin: ca-1
+            "fbd007",                                                             // origin: seen_at_ms
+            "0109687474703a2f2f612f",                                             // locations
+            "00",                                                                 // crl: none
+            "015555555555555555555555555555555555555555555555555555555555555555", // difference: base
+            "01aa",                                                               // difference: bytes
+            "01",                                                                 // newly_revoked: one
+            "0105",                                                               // serial
+            "01",                                                                 // reason
+            "02",                                                                 // date
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_notice_and_a_heartbeat_are_golden() {
+    let certificate = CertificateNotice {
+        issuer: IssuerId([0x11; 16]),
+        certificate: vec![0x30, 0x00].into(),
+        origin: origin(Role::Repository),
+        locations: Vec::new(),
+    };
+    golden(
+        &certificate,
+        &[
+            "01",                               // version
+            "11111111111111111111111111111111", // issuer
+            "023000",                           // certificate
+            "01",                               // origin: repository
+            "0463612d31",                       // origin: ca-1
+            "fbd007",                           // origin: seen_at_ms
+            "00",                               // locations
+        ],
+    );
+    let heartbeat = Heartbeat { origin: origin(Role::Watcher), interval_s: 10 };
+    golden(&heartbeat, &["01", "02", "0463612d31", "fbd007", "0a"]);
+}
+
+#[test]
+fn subscriptions_and_their_answers_are_golden() {
+    let request = SubscriptionRequest {
+        validator: "v-1".parse().unwrap(),
+        issuer: Some(IssuerId([0x11; 16])),
+        interest: Interest::Start { payload: Payload::Full, lease_s: 60 },
+        locations: Vec::new(),
+    };
+    golden(
+        &request,
+        &[
+            "01",                                 // version
+            "03762d31",                           // validator
+            "0111111111111111111111111111111111", // issuer
+            "00",                                 // start
+            "02",                                 // full
+            "3c",                                 // lease_s
+            "00",                                 // locations
+        ],
+    );
+    let stop = SubscriptionRequest { issuer: None, interest: Interest::Stop, ..request };
+    golden(&stop, &["01", "03762d31", "00", "01", "00"]);
+    let accepted = SubscriptionAnswer::Accepted {
+        role: Role::Authority,
+        instance: "ca-1".parse().unwrap(),
+        scopes: vec![ScopeState {
+            issuer: IssuerId([0x11; 16]),
+            scope: ScopeId([0x22; 16]),
+            kind: CrlKind::Delta,
+            number: None,
+        }],
+    };
+    golden(
+        &accepted,
+        &[
+            "01",                               // version
+            "00",                               // accepted
+            "00",                               // authority
+            "0463612d31",                       // ca-1
+            "01",                               // one scope
+            "11111111111111111111111111111111", // issuer
+            "22222222222222222222222222222222", // scope
+            "01",                               // delta
+            "00",                               // no number
+        ],
+    );
+    golden(&SubscriptionAnswer::Refused { why: "no".into() }, &["01", "02", "026e6f"]);
+}
+
+#[test]
+fn a_registration_is_golden() {
+    let registration = Registration {
+        validator: "v-1".parse().unwrap(),
+        issuer: None,
+        payload: Payload::Announce,
+        lapses_at_ms: 1_000,
+        locations: vec!["x".into()],
+        responsible: "ca-1".parse().unwrap(),
+    };
+    golden(&registration, &["01", "03762d31", "00", "00", "fbd007", "010178", "0463612d31"]);
+    assert_eq!(registration.key(), "all.v-1");
+}
+
+#[test]
+fn a_receipt_and_a_path_share_are_golden() {
+    let receipt = Receipt {
+        validator: "v-1".parse().unwrap(),
+        issuer: IssuerId([0x11; 16]),
+        scope: ScopeId([0x22; 16]),
+        kind: CrlKind::Complete,
+        number: None,
+        crl_id: CrlId([0x33; 32]),
+        applied_at_ms: 1_000,
+        source: Source::Difference,
+        took_us: 250,
+    };
+    golden(
+        &receipt,
+        &[
+            "01",                                                               // version
+            "03762d31",                                                         // validator
+            "11111111111111111111111111111111",                                 // issuer
+            "22222222222222222222222222222222",                                 // scope
+            "00",                                                               // complete
+            "00",                                                               // no number
+            "3333333333333333333333333333333333333333333333333333333333333333", // crl_id
+            "fbd007",                                                           // applied_at_ms
+            "01",                                                               // difference
+            "fa",                                                               // took_us
+        ],
+    );
+    let share = PathShare {
+        validator: "v-1".parse().unwrap(),
+        policy: [0x66; 16],
+        target: CertId([0x77; 32]),
+        certificates: vec![vec![0x30, 0x00].into()],
+        valid_until: Time::from_unix(0),
+    };
+    golden(
+        &share,
+        &[
+            "01",                                                               // version
+            "03762d31",                                                         // validator
+            "66666666666666666666666666666666",                                 // policy
+            "7777777777777777777777777777777777777777777777777777777777777777", // target
+            "01023000",                                                         // certificates
+            "00",                                                               // valid_until
+        ],
+    );
+}
+
+#[test]
+fn a_question_and_an_answer_are_golden() {
+    let question = Question {
+        certificates: vec![vec![0x30, 0x00].into()],
+        intermediates: Vec::new(),
+        options: QuestionOptions { dns: Some("a".into()), explain: true, ..QuestionOptions::default() },
+    };
+    golden(
+        &question,
+        &[
+            "01",       // version
+            "01023000", // certificates
+            "00",       // intermediates
+            "00",       // policy
+            "010161",   // dns
+            "00",       // eku
+            "01",       // explain
+        ],
+    );
+    let answer = Answer {
+        validator: "v-1".parse().unwrap(),
+        policy: "default".into(),
+        judged_at_ms: 0,
+        freshness_s: Some(1),
+        judgements: vec![Judgement {
+            certificate: CertId([0x77; 32]),
+            outcome: Outcome::Revoked,
+            reason: "r".into(),
+            path: Vec::new(),
+            evidence: Vec::new(),
+            explanation: None,
+        }],
+        refused: Some(Refusal::Busy { why: "b".into() }),
+    };
+    golden(
+        &answer,
+        &[
+            "01",                                                               // version
+            "03762d31",                                                         // validator
+            "0764656661756c74",                                                 // policy
+            "00",                                                               // judged_at_ms
+            "0101",                                                             // freshness_s
+            "01",                                                               // one judgement
+            "7777777777777777777777777777777777777777777777777777777777777777", // certificate
+            "01",                                                               // revoked
+            "0172",                                                             // reason
+            "00",                                                               // path
+            "00",                                                               // evidence
+            "00",                                                               // explanation
+            "01",                                                               // refused: some
+            "01",                                                               // busy
+            "0162",                                                             // why
+        ],
+    );
+}
+
+#[test]
+fn versions_lengths_and_leftovers_are_judged() {
+    let mut encoded = encode(&notice()).unwrap();
+    assert!(matches!(decode::<CrlNotice>(&[]), Err(DecodeError::Empty { .. })));
+    let larger = vec![1; CrlNotice::MAX_BYTES + 1];
+    assert!(matches!(decode::<CrlNotice>(&larger), Err(DecodeError::TooLarge { .. })));
+    encoded.push(0);
+    assert!(matches!(decode::<CrlNotice>(&encoded), Err(DecodeError::Malformed { .. })));
+    encoded.pop();
+    encoded[0] = 2;
+    let refused = decode::<CrlNotice>(&encoded).unwrap_err();
+    assert_eq!(refused.to_string(), "CRL notice has version 2; this release reads version 1");
+}
+
+#[test]
+fn a_length_that_promises_more_than_there_is_allocates_nothing_and_fails() {
+    let mut bomb = vec![1];
+    bomb.extend([0x11; 16]);
+    bomb.extend([0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    assert!(matches!(decode::<CrlNotice>(&bomb), Err(DecodeError::Malformed { .. })));
+}
+
+fn minted(entries: u8) -> Crl {
+    let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+    let at = Time::from_unix(1_795_305_600);
+    let template = CrlTemplate::new(name("CN=Sub CA,O=Example").unwrap(), 9, at, at.plus(3_600));
+    let entries = (1..=entries).map(|n| MintedEntry::new(&[n], at).because(Reason::KeyCompromise));
+    Crl::decode(template.sign(entries, &key).unwrap()).unwrap()
+}
+
+#[test]
+fn a_notice_of_a_crl_says_what_the_crl_says_and_agrees_with_its_subject_and_headers() {
+    let crl = minted(2);
+    let issuer = IssuerId([1; 16]);
+    let notice = CrlNotice::of(&crl, issuer, origin(Role::Authority));
+    assert_eq!(notice.order(), crl.order());
+    assert_eq!((notice.entries, notice.crl.as_deref()), (2, Some(&crl.der()[..])));
+    let headers = notice.headers();
+    let line =
+        |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+    assert_eq!(line(headers::ISSUER), Some("CN=Sub CA,O=Example"));
+    assert_eq!(line(headers::NUMBER), Some("9"));
+    let subject = notice.subject();
+    assert_eq!(notice.agrees_with(&subject, line), Ok(()));
+    let other = Subject::CrlNotice { class: Role::Watcher, issuer, scope: notice.scope, kind: notice.kind };
+    assert_eq!(notice.agrees_with(&other, line).unwrap_err().place, "subject");
+    for lying in [headers::NUMBER, headers::SCOPE, headers::ISSUER, headers::KIND, headers::THIS_UPDATE] {
+        let lie = |name: &str| if name == lying { Some("lie") } else { line(name) };
+        assert_eq!(notice.agrees_with(&subject, lie).unwrap_err().place, "header", "{lying}");
+    }
+}
+
+#[test]
+fn a_question_in_json_may_leave_out_what_it_does_not_narrow_but_not_misspell_it() {
+    let question: Question = codec::from_json(br#"{"certificates": ["MAA="]}"#).unwrap();
+    assert_eq!(question.certificates[0][..], [0x30, 0x00]);
+    assert!(codec::from_json::<Question>(br#"{"certificates": [], "option": {}}"#).is_err());
+    assert!(codec::from_json::<Question>(br#"{"certificates": [], "options": {"dsn": "x"}}"#).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_octets_make_a_reader_panic(octets in proptest::collection::vec(any::<u8>(), 0..300), version in 0u8..3) {
+        let mut message = vec![version];
+        message.extend(octets);
+        let _ = decode::<CrlNotice>(&message);
+        let _ = decode::<CertificateNotice>(&message);
+        let _ = decode::<SubscriptionRequest>(&message);
+        let _ = decode::<SubscriptionAnswer>(&message);
+        let _ = decode::<Receipt>(&message);
+        let _ = decode::<PathShare>(&message);
+        let _ = decode::<Question>(&message);
+        let _ = decode::<Answer>(&message);
+        let _ = decode::<Registration>(&message);
+        let _ = codec::from_json::<Question>(&message);
+    }
+
+    #[test]
+    fn a_damaged_notice_never_reads_as_the_one_that_was_sent(at in 0usize..200, bit in 0u8..8) {
+        let sent = encode(&notice()).unwrap();
+        let mut damaged = sent.clone();
+        let at = at % damaged.len();
+        damaged[at] ^= 1 << bit;
+        if let Ok(read) = decode::<CrlNotice>(&damaged) {
+            prop_assert_ne!(read, notice());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Where CRLs come from.
+
+use std::collections::HashMap;
+
+use crate::crl::Crl;
+use crate::name::Name;
+
+/// Gives CRLs. A validator hands its live state through this.
+pub trait CrlSource {
+    /// All CRLs, complete and delta, whose issuer field is `issuer`, in any order, whoever signed them.
+    fn by_issuer(&self, issuer: &Name) -> Vec<Crl>;
+}
+
+/// CRLs in memory, by issuer.
+#[derive(Clone, Debug, Default)]
+pub struct CrlSet {
+    by_issuer: HashMap<Name, Vec<Crl>>,
+}
+
+impl CrlSet {
+    /// Without CRLs.
+    pub fn new() -> CrlSet {
+        CrlSet::default()
+    }
+
+    /// Takes in a CRL; tells whether it was new.
+    pub fn insert(&mut self, crl: Crl) -> bool {
+        let known = self.by_issuer.entry(crl.issuer().clone()).or_default();
+        let new = !known.contains(&crl);
+        if new {
+            known.push(crl);
+        }
+        new
+    }
+
+    /// All CRLs, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Crl> {
+        self.by_issuer.values().flatten()
+    }
+}
+
+impl FromIterator<Crl> for CrlSet {
+    fn from_iter<I: IntoIterator<Item = Crl>>(crls: I) -> CrlSet {
+        let mut set = CrlSet::new();
+        set.extend(crls);
+        set
+    }
+}
+
+impl Extend<Crl> for CrlSet {
+    fn extend<I: IntoIterator<Item = Crl>>(&mut self, crls: I) {
+        for crl in crls {
+            self.insert(crl);
+        }
+    }
+}
+
+impl CrlSource for CrlSet {
+    fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
+        self.by_issuer.get(issuer).cloned().unwrap_or_default()
+    }
+}

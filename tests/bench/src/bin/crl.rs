@@ -1,0 +1,128 @@
+//! Taking in a CRL and asking it: ours against the floor (one SHA-256 over the list and one verification) and
+//! against rustls-webpki, OpenSSL and x509-cert. `crl [ENTRIES...]`.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use der::Decode;
+use revocast_bench::{Ca, Contender, Counting, entry, medians, memory, timed};
+use revocast_pki::crl::{Crl, Header};
+use revocast_pki::signature::AlgorithmPolicy;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Entries sampled for look-ups.
+const SAMPLE: u64 = 100_000;
+
+fn main() {
+    let sizes: Vec<u64> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![1_000, 10_000, 1_000_000, 5_000_000] } else { sizes };
+    for size in sizes {
+        let ca = Ca::new();
+        let der = Bytes::from(ca.list(1, (0..size).map(entry)));
+        println!("\n## {size} entries, {} bytes", der.len());
+        intake(&der, ca.key.spki(), size);
+        index_memory(&der, size);
+        look_ups(&der, size);
+    }
+}
+
+fn intake(der: &Bytes, spki: &[u8], size: u64) {
+    let policy = AlgorithmPolicy::default();
+    let header = Header::decode(der.clone()).expect("a CRL");
+    let key = openssl::pkey::PKey::public_key_from_der(spki).expect("a key");
+    let serial = entry(size / 2).serial;
+    let mut contenders: Vec<Contender<'_>> = vec![
+        ("floor: SHA-256 and one verification", Box::new(|| timed(|| header.verify(spki, &policy)))),
+        ("ours, two threads", Box::new(|| timed(|| Crl::decode_and_verify(der.clone(), spki, &policy)))),
+        (
+            "ours, one thread",
+            Box::new(|| {
+                timed(|| {
+                    let crl = Crl::decode(der.clone()).expect("a CRL");
+                    crl.verify(spki, &policy).expect("signed");
+                    crl
+                })
+            }),
+        ),
+        ("ours, read and index alone", Box::new(|| timed(|| Crl::decode(der.clone())))),
+        (
+            "rustls-webpki, read, without verification",
+            Box::new(|| timed(|| OwnedCertRevocationList::from_der(der).expect("a CRL"))),
+        ),
+        (
+            "openssl, read, verify, first answer",
+            Box::new(|| {
+                timed(|| {
+                    let crl = openssl::x509::X509Crl::from_der(der).expect("a CRL");
+                    assert!(crl.verify(&key).expect("signed"));
+                    assert!(openssl_has(&crl, &serial));
+                    crl
+                })
+            }),
+        ),
+        (
+            "x509-cert, read, without index or verification",
+            Box::new(|| {
+                timed(|| x509_cert::crl::CertificateList::<x509_cert::certificate::Rfc5280>::from_der(der))
+            }),
+        ),
+    ];
+    let rounds = if size >= 1_000_000 { 7 } else { 101 };
+    let times = medians(rounds, &mut contenders);
+    let floor = times[0].1;
+    for (name, time) in times {
+        println!("{name:48} {:>12.3} ms {:>8.2} x floor", ms(time), time.as_secs_f64() / floor.as_secs_f64());
+    }
+}
+
+fn index_memory(der: &Bytes, size: u64) {
+    let per_entry = |octets: usize| octets as f64 / size as f64;
+    let (crl, kept, peak) = memory(|| Crl::decode(der.clone()).expect("a CRL"));
+    drop(crl);
+    println!("ours: {:.2} octets per entry kept, {:.2} at the peak", per_entry(kept), per_entry(peak));
+    let (crl, kept, peak) = memory(|| OwnedCertRevocationList::from_der(der).expect("a CRL"));
+    drop(crl);
+    println!(
+        "rustls-webpki: {:.2} octets per entry kept, {:.2} at the peak",
+        per_entry(kept),
+        per_entry(peak)
+    );
+}
+
+fn look_ups(der: &Bytes, size: u64) {
+    let hits: Vec<Vec<u8>> = (0..SAMPLE).map(|n| entry(n * 7_919 % size).serial).collect();
+    let misses: Vec<Vec<u8>> = (0..SAMPLE).map(|n| entry(size + n).serial).collect();
+    let crl = Crl::decode(der.clone()).expect("a CRL");
+    let webpki = CertRevocationList::from(OwnedCertRevocationList::from_der(der).expect("a CRL"));
+    let openssl = openssl::x509::X509Crl::from_der(der).expect("a CRL");
+    per_look_up("ours", &hits, &misses, |serial| crl.find(serial).is_some());
+    per_look_up("rustls-webpki", &hits, &misses, |serial| {
+        webpki.find_serial(serial).is_ok_and(|found| found.is_some())
+    });
+    per_look_up("openssl", &hits, &misses, |serial| openssl_has(&openssl, serial));
+}
+
+fn per_look_up(name: &str, hits: &[Vec<u8>], misses: &[Vec<u8>], mut has: impl FnMut(&[u8]) -> bool) {
+    let mut round = |serials: &[Vec<u8>], expected| {
+        let start = Instant::now();
+        assert!(serials.iter().all(|serial| has(serial) == expected));
+        start.elapsed().as_secs_f64() * 1e6 / serials.len() as f64
+    };
+    round(&hits[..1], true);
+    let (hit, miss) = (round(hits, true), round(misses, false));
+    println!("{name:16} look-up {hit:>8.3} us found, {miss:>8.3} us not found");
+}
+
+fn openssl_has(crl: &openssl::x509::X509Crl, serial: &[u8]) -> bool {
+    let number = openssl::bn::BigNum::from_slice(serial)
+        .and_then(|number| number.to_asn1_integer())
+        .expect("a number");
+    matches!(crl.get_by_serial(&number), openssl::x509::CrlStatus::Revoked(_))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
