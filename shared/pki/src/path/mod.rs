@@ -16,6 +16,8 @@ mod question;
 mod search;
 mod session;
 mod signers;
+#[cfg(test)]
+pub(crate) mod tests;
 mod validation;
 
 pub use anchor::{Anchor, Anchors};
