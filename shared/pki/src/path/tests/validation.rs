@@ -1,9 +1,11 @@
 //! Rules of RFC 5280 6.1, each with the wound that it healed elsewhere.
 
-use super::world::{Ask, Holder, NOW, dn, path_length, root, root_with};
+use super::world::{Ask, DAY, Holder, NOW, dn, path_length, root, root_with};
 use crate::certificate::KeyUsage;
+use crate::crl::Crl;
 use crate::mint::{CertificateTemplate, Extension, GeneralName, GeneralSubtrees};
-use crate::path::{Anchor, AskedName};
+use crate::path::{Anchor, AskedName, Graph, Sources};
+use crate::revocation::CrlSet;
 use crate::signature::Memory;
 use crate::verdict::{Outcome, Reason};
 
@@ -239,4 +241,32 @@ fn a_certificate_by_another_key_under_the_same_name_is_not_the_anchors() {
     let ask = Ask::about(&leaf, &top).through(&[&impostor]);
     assert_eq!(ask.reason(), Some(Reason::Signature));
     assert_eq!(Ask::about(&leaf, &impostor).with_crls([]).outcome(), Outcome::Indeterminate);
+}
+
+/// certval with its caches still says Ok after a newer CRL revoked the leaf.
+#[test]
+fn a_proven_path_obeys_a_newer_crl_at_once() {
+    let top = root("CN=top");
+    let sub = top.ca("CN=sub", |_| {});
+    let leaf = sub.leaf("CN=leaf", |_| {});
+    let of_top = top.crl(1, &[], |_| {});
+    let ask = Ask::about(&leaf, &top).through(&[&sub]).with_crls([of_top.clone(), sub.crl(1, &[], |_| {})]);
+    let proven = ask.proven();
+    let recheck = |crls: &[Crl], at| {
+        let (crls, memory) = (crls.iter().cloned().collect::<CrlSet>(), Memory::new(0));
+        let rechecked =
+            proven.recheck(at, Sources { certificates: &Graph::new(), crls: &crls, memory: &memory });
+        (rechecked.outcome, rechecked.evidence.len())
+    };
+    let newer = sub.crl(2, &[7], |template| template.this_update = NOW);
+    for _ in 0..2 {
+        assert_eq!(recheck(&ask.crls, NOW), (Outcome::Valid, 2));
+        assert_eq!(
+            recheck(&[of_top.clone(), ask.crls[1].clone(), newer.clone()], NOW),
+            (Outcome::Revoked, 2)
+        );
+        assert_eq!(recheck(&ask.crls[..1], NOW).0, Outcome::Indeterminate);
+        assert_eq!(recheck(&ask.crls, NOW.plus(DAY)), (Outcome::Valid, 2));
+        assert_eq!(recheck(&ask.crls, NOW.plus(DAY + 1)).0, Outcome::Invalid);
+    }
 }

@@ -6,7 +6,8 @@ use crate::crl::Crl;
 use crate::mint::{CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry, SigningKey, key_id, name};
 use crate::name::Name;
 use crate::path::{
-    Anchor, Anchors, AskedName, Graph, Limits, Question, Requirements, RevocationMode, Sources, judge,
+    Anchor, Anchors, AskedName, Graph, Limits, ProvenPath, Question, Requirements, RevocationMode, Sources,
+    judge,
 };
 use crate::revocation::CrlSet;
 use crate::signature::Memory;
@@ -153,14 +154,23 @@ impl Ask {
     }
 
     pub(crate) fn verdict_with(&self, memory: &Memory) -> Verdict {
+        self.judged(memory, |verdict, _| verdict)
+    }
+
+    /// The path of a verdict that must be valid, kept.
+    pub(crate) fn proven(&self) -> ProvenPath {
+        self.judged(&Memory::new(0), |verdict, question| ProvenPath::of(&verdict, question)).unwrap()
+    }
+
+    fn judged<T>(&self, memory: &Memory, then: impl FnOnce(Verdict, &Question<'_>) -> T) -> T {
         let graph: Graph = self.untrusted.iter().cloned().collect();
-        let mut crls = CrlSet::new();
-        crls.extend(self.crls.iter().cloned());
+        let crls: CrlSet = self.crls.iter().cloned().collect();
         let mut question = Question::new(self.target.clone(), NOW, &self.anchors, &self.requirements);
         question.limits = self.limits;
         question.name = self.name.clone();
         question.told = self.told;
-        judge(&question, Sources { certificates: &graph, crls: &crls, memory })
+        let verdict = judge(&question, Sources { certificates: &graph, crls: &crls, memory });
+        then(verdict, &question)
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
