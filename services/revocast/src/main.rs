@@ -4,6 +4,7 @@
 
 mod bus;
 mod ca;
+mod cert;
 mod exit;
 mod nats;
 mod output;
@@ -37,6 +38,9 @@ enum Command {
     /// Work with the CAs of an authority's ledger.
     #[command(subcommand)]
     Ca(ca::CaVerb),
+    /// Ask about certificates.
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
@@ -65,6 +69,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
+        Command::Cert(verb) => cert::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
     }
 }

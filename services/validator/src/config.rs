@@ -41,9 +41,6 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
-    /// Scopes without contact to the broker are polled this often, with jitter.
-    #[serde(with = "humantime_serde")]
-    pub poll: Duration,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -67,7 +64,6 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
-            poll: Duration::from_secs(60),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             policies: BTreeMap::new(),

@@ -4,8 +4,8 @@
 //! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
 //! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
 
-use std::sync::RwLock;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use dashmap::DashMap;
 use revocast_messages::Source;
@@ -69,6 +69,7 @@ pub(crate) struct Live {
     scopes: DashMap<ScopeKey, Enforced>,
     by_issuer: DashMap<Name, Vec<(ScopeKey, Crl)>>,
     graph: RwLock<Graph>,
+    certificates: AtomicUsize,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -79,6 +80,7 @@ impl Live {
             scopes: DashMap::new(),
             by_issuer: DashMap::new(),
             graph: RwLock::new(Graph::new()),
+            certificates: AtomicUsize::new(0),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -117,8 +119,14 @@ impl Live {
 
     /// Takes in a certificate that may help to build paths; tells whether it was new.
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
-        let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
-        graph.insert(certificate)
+        let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
+        self.certificates.fetch_add(usize::from(new), Ordering::Relaxed);
+        new
+    }
+
+    /// How many certificates are known.
+    pub(crate) fn certificates(&self) -> usize {
+        self.certificates.load(Ordering::Relaxed)
     }
 
     /// The known certificates of a subject that have this identity as issuers.
