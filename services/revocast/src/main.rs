@@ -44,6 +44,9 @@ enum Command {
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
+    /// A validator: enforces CRLs, answers questions.
+    #[command(subcommand)]
+    Validator(service::ValidatorVerb),
 }
 
 fn main() -> ExitCode {
@@ -71,5 +74,6 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Ca(verb) => ca::run(verb, output),
         Command::Cert(verb) => cert::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
+        Command::Validator(verb) => service::validator(verb, output),
     }
 }

@@ -19,6 +19,7 @@ use crate::metrics::Counts;
 use crate::notice::aside::Aside;
 use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
+use crate::notice::plan::Repositories;
 use crate::notice::receipt::{Receipts, Told};
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
@@ -99,6 +100,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         journal,
         verifier,
         fetch: Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes),
+        repositories: Repositories { prefixes: config.repositories.clone() },
         receipts: receipts.clone(),
         aside,
         counts,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use revocast_bus::{Bus, BusError};
 use revocast_daemon::Health;
-use revocast_messages::{Instance, Interest, Payload, SubscriptionAnswer, SubscriptionRequest, decode, encode};
+use revocast_messages::{
+    Instance, Interest, Payload, SubscriptionAnswer, SubscriptionRequest, decode, encode,
+};
 use revocast_pki::identity::IssuerId;
 use tracing::{debug, info, warn};
 
@@ -36,8 +38,12 @@ pub(crate) async fn subscribe(
         let mut settled = true;
         for issuer in &issuers {
             let interest = Interest::Start { payload, lease_s };
-            let request =
-                SubscriptionRequest { validator: validator.clone(), issuer: *issuer, interest, locations: Vec::new() };
+            let request = SubscriptionRequest {
+                validator: validator.clone(),
+                issuer: *issuer,
+                interest,
+                locations: Vec::new(),
+            };
             match ask(bus, &request).await {
                 Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {
                     if !known {

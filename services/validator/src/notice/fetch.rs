@@ -6,7 +6,7 @@ use bytes::Bytes;
 use revocast_bus::{Bucket, Bus, BusError, Objects};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
-use revocast_pki::crl::difference::{Difference, DifferenceError};
+use revocast_pki::crl::{Difference, DifferenceError};
 use tokio::sync::OnceCell;
 
 use super::plan::Step;
@@ -80,12 +80,12 @@ impl Fetch {
                 let (objects, _) = self.stores().await?;
                 Ok(objects.get(&notice.digest.to_string(), self.limit).await?)
             }
-            Step::Repository(url) => self.from_repository(notice, &url).await,
+            Step::Repository(url) => self.ask_repository(notice, &url).await,
         }
     }
 
     /// One validator of the fleet asks the repository, and shares what it got through the object store.
-    async fn from_repository(&self, notice: &CrlNotice, url: &str) -> Result<Bytes, Unobtained> {
+    async fn ask_repository(&self, notice: &CrlNotice, url: &str) -> Result<Bytes, Unobtained> {
         let Ok((objects, leases)) = self.stores().await else {
             return self.download(url).await;
         };

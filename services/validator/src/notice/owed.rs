@@ -23,7 +23,12 @@ const MAX_ATTEMPTS: u32 = 3_000;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Records a notice as owed; `false` when there are too many.
-pub(crate) async fn record(walk: &Walk, subject: &str, body: bytes::Bytes, why: String) -> Result<bool, JournalError> {
+pub(crate) async fn record(
+    walk: &Walk,
+    subject: &str,
+    body: bytes::Bytes,
+    why: String,
+) -> Result<bool, JournalError> {
     let owed = Owed {
         subject: subject.to_owned(),
         body,

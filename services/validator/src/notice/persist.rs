@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use revocast_daemon::Clock;
-use revocast_pki::crl::Crl;
-use revocast_pki::crl::changes::Changes;
+use revocast_pki::crl::{Changes, Crl};
 use revocast_pki::identity::{CrlKind, Digest};
 
 use super::dedup::Standing;
@@ -71,7 +70,8 @@ fn join(
     let Some(held) = held.filter(|_| standing == Standing::Conflict) else {
         return Enforced { crl, conflicting: Vec::new(), signer, applied_at_ms, source };
     };
-    let mut all: Vec<Crl> = std::iter::once(held.crl.clone()).chain(held.conflicting.iter().cloned()).collect();
+    let mut all: Vec<Crl> =
+        std::iter::once(held.crl.clone()).chain(held.conflicting.iter().cloned()).collect();
     all.push(crl);
     all.sort_by_key(|crl| std::cmp::Reverse(crl.order()));
     let highest = all.remove(0);
@@ -82,7 +82,9 @@ fn join(
 fn changes(old: Option<&Crl>, new: &Crl) -> (u64, u64) {
     match old {
         None => (new.entries() as u64, 0),
-        Some(old) if new.kind() == CrlKind::Complete && old.entries().max(new.entries()) <= COUNTED_ENTRIES => {
+        Some(old)
+            if new.kind() == CrlKind::Complete && old.entries().max(new.entries()) <= COUNTED_ENTRIES =>
+        {
             let changes = Changes::between(old, new);
             (changes.revoked.len() as u64, (changes.dropped.len() + changes.released.len()) as u64)
         }

@@ -32,8 +32,23 @@ impl Step {
 /// At most this many repositories are asked for one notice.
 const MAX_LOCATIONS: usize = 4;
 
+/// Which repositories may be asked: a notice can be anybody's, so its locations alone count for nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Repositories {
+    /// URL prefixes of the configuration.
+    pub prefixes: Vec<String>,
+}
+
+impl Repositories {
+    /// Whether a location is one that the configuration, or a known certificate of the issuer, names.
+    fn admit(&self, location: &str, named: &[String]) -> bool {
+        self.prefixes.iter().any(|prefix| location.starts_with(prefix.as_str()))
+            || named.iter().any(|url| url == location)
+    }
+}
+
 /// The ways to come by a notice's CRL, in the order in which they are tried.
-pub(crate) fn plan(notice: &CrlNotice, live: &Live) -> Vec<Step> {
+pub(crate) fn plan(notice: &CrlNotice, live: &Live, repositories: &Repositories) -> Vec<Step> {
     let scope = (notice.issuer, notice.scope, notice.kind);
     let mut steps = Vec::new();
     if let Some(inline) = &notice.crl {
@@ -45,6 +60,8 @@ pub(crate) fn plan(notice: &CrlNotice, live: &Live) -> Vec<Step> {
         steps.push(Step::Difference(base, difference.clone()));
     }
     steps.push(Step::Object);
-    steps.extend(notice.locations.iter().take(MAX_LOCATIONS).cloned().map(Step::Repository));
+    let named = live.crl_urls(&notice.issuer_name);
+    let admitted = notice.locations.iter().filter(|location| repositories.admit(location, &named));
+    steps.extend(admitted.take(MAX_LOCATIONS).cloned().map(Step::Repository));
     steps
 }

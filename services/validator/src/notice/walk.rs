@@ -16,7 +16,7 @@ use super::dedup::{self, Standing};
 use super::fetch::Fetch;
 use super::intake;
 use super::persist::persist;
-use super::plan::plan;
+use super::plan::{Repositories, plan};
 use super::receipt::Receipts;
 use super::swap::swap;
 use super::verify::{Unverified, Verified, Verifier};
@@ -57,6 +57,7 @@ pub(crate) struct Walk {
     pub journal: Arc<Journal>,
     pub verifier: Verifier,
     pub fetch: Fetch,
+    pub repositories: Repositories,
     pub receipts: Receipts,
     pub aside: Aside,
     pub counts: Counts,
@@ -100,7 +101,7 @@ impl Walk {
         let Ok(_permit) = self.gate.acquire().await else { return Ok(Outcome::Owed("stopping".into())) };
         let mut failures = Vec::new();
         let mut passing = false;
-        for step in plan(&notice, &self.live) {
+        for step in plan(&notice, &self.live, &self.repositories) {
             let source = step.source();
             let bytes = match self.fetch.obtain(&notice, step).await {
                 Ok(bytes) => bytes,
@@ -122,7 +123,11 @@ impl Walk {
                 }
             }
         }
-        let why = if failures.is_empty() { "nothing says where the CRL is".to_owned() } else { failures.join("; ") };
+        let why = if failures.is_empty() {
+            "nothing says where the CRL is".to_owned()
+        } else {
+            failures.join("; ")
+        };
         warn!(subject = told_on, %why, passing, "a notice was not applied");
         Ok(match passing || failures.is_empty() {
             true => Outcome::Owed(why),
@@ -152,7 +157,8 @@ impl Walk {
             self.counts.conflicts.add_one(&[]);
             warn!(crl = %verified.crl().id(), "two CRLs of one number, or a lower number at a later time: what either revokes is revoked");
         }
-        let persisted = persist(&self.journal, verified, held.as_ref(), standing, told_on, arrived, &self.clock).await?;
+        let persisted =
+            persist(&self.journal, verified, held.as_ref(), standing, told_on, arrived, &self.clock).await?;
         let applied = swap(&self.live, persisted, &self.counts);
         let took = arrived.elapsed();
         self.counts.apply_seconds.observe(took.as_secs_f64());

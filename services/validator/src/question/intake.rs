@@ -45,7 +45,7 @@ pub(crate) fn read<'p>(question: &Question, policies: &'p Policies) -> Result<As
         candidates,
         requirements: narrowed(policy, options)?,
         policy,
-        name: asked_name(options)?,
+        name: options.dns.clone().map(AskedName::Dns),
         explain: options.explain,
     })
 }
@@ -59,20 +59,18 @@ fn target(der: &Blob) -> Target {
 fn narrowed(policy: &Policy, options: &QuestionOptions) -> Result<Requirements, Refusal> {
     let mut requirements = policy.requirements.clone();
     if let Some(text) = &options.eku {
-        let asked = purpose(text)
-            .ok_or_else(|| malformed(format!("{text:?} is not a purpose: a name such as serverAuth, or dotted")))?;
+        let asked = purpose(text).ok_or_else(|| {
+            malformed(format!("{text:?} is not a purpose: a name such as serverAuth, or dotted"))
+        })?;
         if requirements.purpose.as_ref().is_some_and(|required| *required != asked) {
-            return Err(malformed(format!("policy {:?} requires another purpose than {text:?}", policy.name)));
+            return Err(malformed(format!(
+                "policy {:?} requires another purpose than {text:?}",
+                policy.name
+            )));
         }
         requirements.purpose = Some(asked);
     }
     Ok(requirements)
-}
-
-fn asked_name(options: &QuestionOptions) -> Result<Option<AskedName>, Refusal> {
-    let Some(dns) = &options.dns else { return Ok(None) };
-    let name = AskedName::dns(dns).ok_or_else(|| malformed(format!("{dns:?} is not a DNS name")))?;
-    Ok(Some(name))
 }
 
 fn bounded(what: &str, count: usize, limit: usize) -> Result<(), Refusal> {

@@ -99,7 +99,11 @@ impl Policies {
     /// CRLs are taken in if any policy would count them; each question judges by its own.
     pub(crate) fn widest_algorithms(&self) -> AlgorithmPolicy {
         let legacy = AlgorithmPolicy::legacy();
-        if self.iter().any(|policy| policy.requirements.algorithms == legacy) { legacy } else { AlgorithmPolicy::default() }
+        if self.iter().any(|policy| policy.requirements.algorithms == legacy) {
+            legacy
+        } else {
+            AlgorithmPolicy::default()
+        }
     }
 }
 
@@ -126,7 +130,11 @@ impl Policy {
                 Revocation::Soft => RevocationMode::Soft,
                 Revocation::None => RevocationMode::None,
             },
-            algorithms: if config.legacy_algorithms { AlgorithmPolicy::legacy() } else { AlgorithmPolicy::default() },
+            algorithms: if config.legacy_algorithms {
+                AlgorithmPolicy::legacy()
+            } else {
+                AlgorithmPolicy::default()
+            },
         };
         Ok(Policy {
             name: name.to_owned(),

@@ -11,6 +11,8 @@ use dashmap::DashMap;
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
+use revocast_pki::distribution_point::DistributionPointName;
+use revocast_pki::general_name::GeneralName;
 use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
@@ -129,12 +131,31 @@ impl Live {
         self.certificates.load(Ordering::Relaxed)
     }
 
+    /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.
+    pub(crate) fn crl_urls(&self, issuer: &[u8]) -> Vec<String> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        let issued = graph.iter().filter(|certificate| certificate.issuer().der() == issuer);
+        issued.flat_map(distribution_urls).collect()
+    }
+
     /// The known certificates of a subject that have this identity as issuers.
     pub(crate) fn certificates_of(&self, issuer: IssuerId, subject: &Name) -> Vec<Certificate> {
         let mut found = self.by_subject(subject);
         found.retain(|certificate| certificate.as_issuer() == issuer);
         found
     }
+}
+
+fn distribution_urls(certificate: &Certificate) -> Vec<String> {
+    let mut urls = Vec::new();
+    for point in certificate.crl_distribution_points().into_iter().flatten() {
+        let Some(DistributionPointName::Full(names)) = point.name else { continue };
+        urls.extend(names.filter_map(|name| match name {
+            GeneralName::Uri(url) => Some(url.to_owned()),
+            _ => None,
+        }));
+    }
+    urls
 }
 
 impl CertificateSource for Live {
@@ -145,6 +166,8 @@ impl CertificateSource for Live {
 
 impl CrlSource for Live {
     fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
-        self.by_issuer.get(issuer).map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
+        self.by_issuer
+            .get(issuer)
+            .map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
     }
 }
