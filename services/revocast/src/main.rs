@@ -5,10 +5,13 @@
 mod bus;
 mod ca;
 mod cert;
+mod clock;
 mod exit;
 mod nats;
+mod notices;
 mod output;
 mod service;
+mod status;
 
 use std::process::ExitCode;
 
@@ -44,6 +47,18 @@ enum Command {
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
+    /// What travels between the services.
+    #[command(subcommand)]
+    Notices(notices::NoticesVerb),
+    /// Who enforces what: each scope, each validator, its number, lag and age.
+    ///
+    /// Exit code 2 if a subscriber is behind.
+    ///
+    /// Examples:
+    ///   revocast status
+    ///   revocast status --watch --json
+    #[command(verbatim_doc_comment)]
+    Status(status::StatusArgs),
     /// A validator: enforces CRLs, answers questions.
     #[command(subcommand)]
     Validator(service::ValidatorVerb),
@@ -74,6 +89,8 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Ca(verb) => ca::run(verb, output),
         Command::Cert(verb) => cert::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
+        Command::Notices(verb) => notices::run(&verb, output),
+        Command::Status(args) => status::run(&args, output),
         Command::Validator(verb) => service::validator(verb, output),
     }
 }
