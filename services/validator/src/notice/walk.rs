@@ -19,7 +19,7 @@ use super::persist::persist;
 use super::plan::{Repositories, plan};
 use super::receipt::Receipts;
 use super::swap::swap;
-use super::verify::{Unverified, Verified, Verifier};
+use super::verify::{Verified, Verifier};
 use crate::metrics::Counts;
 use crate::state::live::MAX_SCOPES;
 use crate::state::{Journal, JournalError, Live};
@@ -47,6 +47,35 @@ impl Outcome {
             Outcome::Obsolete => "obsolete",
             Outcome::Owed(_) => "owed",
             Outcome::Aside { .. } => "aside",
+        }
+    }
+}
+
+/// What went wrong on the way to a CRL's bytes.
+#[derive(Default)]
+struct Failures {
+    words: Vec<String>,
+    /// A source may have it later.
+    passing: bool,
+    /// Bytes came that do not count.
+    lies: bool,
+    /// The signer is not known yet.
+    unsigned: bool,
+}
+
+impl Failures {
+    /// A notice that brought something that does not count is never retried: an honest publisher tells it again.
+    fn outcome(self, told_on: &str) -> Outcome {
+        let why = if self.words.is_empty() {
+            "nothing says where the CRL is".into()
+        } else {
+            self.words.join("; ")
+        };
+        warn!(subject = told_on, %why, "a notice was not applied");
+        if self.unsigned || (self.passing && !self.lies) {
+            Outcome::Owed(why)
+        } else {
+            Outcome::Aside { word: "unverifiable", why }
         }
     }
 }
@@ -99,40 +128,31 @@ impl Walk {
             return Ok(Outcome::Obsolete);
         }
         let Ok(_permit) = self.gate.acquire().await else { return Ok(Outcome::Owed("stopping".into())) };
-        let mut failures = Vec::new();
-        let mut passing = false;
+        let mut failures = Failures::default();
         for step in plan(&notice, &self.live, &self.repositories) {
             let source = step.source();
             let bytes = match self.fetch.obtain(&notice, step).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    passing |= error.is_passing();
-                    failures.push(format!("{source:?}: {error}"));
+                    failures.passing |= error.is_passing();
+                    failures.words.push(format!("{source:?}: {error}"));
                     continue;
                 }
             };
             match self.verifier.verify(&notice, bytes, source, &self.live, self.clock.now_s()).await {
                 Ok(verified) => return self.apply(verified, told_on, arrived).await,
                 Err(error) => {
-                    passing |= error.is_passing();
-                    failures.push(format!("{source:?}: {error}"));
-                    if matches!(error, Unverified::NoSigner { .. }) {
-                        // Whatever else brings the bytes, nobody is known who could have signed them.
+                    failures.words.push(format!("{source:?}: {error}"));
+                    if error.is_passing() {
+                        // Whatever else brings the bytes, nobody is known yet who could have signed them.
+                        failures.unsigned = true;
                         break;
                     }
+                    failures.lies = true;
                 }
             }
         }
-        let why = if failures.is_empty() {
-            "nothing says where the CRL is".to_owned()
-        } else {
-            failures.join("; ")
-        };
-        warn!(subject = told_on, %why, passing, "a notice was not applied");
-        Ok(match passing || failures.is_empty() {
-            true => Outcome::Owed(why),
-            false => Outcome::Aside { word: "unverifiable", why },
-        })
+        Ok(failures.outcome(told_on))
     }
 
     /// Persist, swap, receipt. Judged once more against what came to be enforced in the meantime.
