@@ -4,6 +4,7 @@
 
 mod bus;
 mod ca;
+mod crl;
 mod exit;
 mod nats;
 mod output;
@@ -37,6 +38,9 @@ enum Command {
     /// Work with the CAs of an authority's ledger.
     #[command(subcommand)]
     Ca(ca::CaVerb),
+    /// Look at CRLs, compare, rebuild, verify, lint them.
+    #[command(subcommand)]
+    Crl(crl::CrlVerb),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
@@ -65,6 +69,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
+        Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
     }
 }
