@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use revocast_messages::{
-    CertificateNotice, CrlNotice, Instance, MAX_NEWLY_REVOKED, Origin, RevokedEntry, Role, encode,
+    CertificateNotice, CrlNotice, Instance, MAX_NEWLY_REVOKED, Origin, RevokedEntry, Role, ScopeState, encode,
 };
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::{BasicConstraints, Certificate, CertificateError, KeyUsage};
@@ -388,6 +388,23 @@ impl Authority {
             }
         }
         Ok(due)
+    }
+
+    /// The newest state of an issuer's scope, or of all.
+    pub(crate) fn scopes(&self, issuer: Option<IssuerId>) -> Result<Vec<ScopeState>, AuthorityError> {
+        let mut scopes = Vec::new();
+        for row in self.ledger.cas()? {
+            let signer = Certificate::decode(row.certificate)?.as_issuer();
+            if issuer.is_some_and(|issuer| issuer != signer) {
+                continue;
+            }
+            if let Some((der, _)) = self.ledger.newest_crl(row.id)? {
+                let crl = Crl::decode(der)?;
+                let (scope, kind, number) = (crl.scope(signer), crl.kind(), crl.number());
+                scopes.push(ScopeState { issuer: signer, scope, kind, number });
+            }
+        }
+        Ok(scopes)
     }
 
     fn origin(&self, now_ms: i64) -> Origin {

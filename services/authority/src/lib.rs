@@ -11,11 +11,10 @@ mod config;
 pub mod ledger;
 mod outbox;
 mod run;
-mod subscriptions;
 
 pub use authority::{
     Authority, AuthorityError, CaSummary, CertificateRequest, Issued, NewCa, Profile, Revocation, Revoked,
 };
 pub use config::AuthorityConfig;
-pub use outbox::{Delivered, Outbox};
+pub use outbox::Outbox;
 pub use run::{RunError, run};

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError};
-use revocast_daemon::{Context, Counter, listen, router};
-use revocast_messages::{Heartbeat, Origin, Role, encode};
+use revocast_daemon::{Clock, Context, Counter, listen, router};
+use revocast_fleet::beat;
+use revocast_fleet::registrar::{self, Knowledge, Responsible};
+use revocast_messages::{Role, ScopeState};
 use revocast_pki::certificate::Certificate;
+use revocast_pki::identity::IssuerId;
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -15,7 +18,6 @@ use tracing::{info, warn};
 use crate::authority::{Authority, AuthorityError};
 use crate::config::AuthorityConfig;
 use crate::outbox::Outbox;
-use crate::subscriptions::{Registrar, RegistrarError};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,7 @@ struct Running {
 impl Running {
     async fn work(&mut self) -> Result<(), RunError> {
         let outbox = self.outbox().await;
-        let subscriptions = self.subscriptions().await;
+        let subscriptions = self.subscriptions().await?;
         self.context.health.well("broker");
         let mut telling = every(OUTBOX_INTERVAL);
         let mut renewing = every(DUE_INTERVAL);
@@ -97,23 +99,25 @@ impl Running {
         }
     }
 
-    async fn subscriptions(&self) -> revocast_bus::Service {
+    /// Answers subscriptions as soon as the registry can be written.
+    async fn subscriptions(&self) -> Result<revocast_bus::Service, RunError> {
+        let issuers = self.authority.lock().await.summaries()?.into_iter().map(|ca| ca.issuer).collect();
+        let who = Responsible {
+            role: Role::Authority,
+            instance: self.config.instance.clone(),
+            issuers,
+            longest_lease: self.config.longest_lease,
+        };
         let mut waiting = every(Duration::from_secs(1));
         loop {
             waiting.tick().await;
-            let started = Registrar::start(
-                &self.bus,
-                self.authority.clone(),
-                self.config.instance.clone(),
-                self.config.longest_lease,
-                self.context.clock.clone(),
-            );
-            match started.await {
-                Ok(service) => return service,
-                Err(RegistrarError::Authority(error)) => {
-                    warn!(%error, "subscriptions cannot be answered yet")
+            let knowledge = Known { authority: self.authority.clone(), clock: self.context.clock.clone() };
+            match registrar::start(&self.bus, who.clone(), knowledge).await {
+                Ok(service) => {
+                    self.context.health.well("subscriptions");
+                    return Ok(service);
                 }
-                Err(RegistrarError::Bus(error)) => {
+                Err(error) => {
                     self.context.health.not_ready("subscriptions", error.to_string());
                     warn!(%error, "subscriptions cannot be answered yet");
                 }
@@ -166,26 +170,36 @@ impl Running {
     }
 
     async fn beat(&self) {
-        let heartbeat = Heartbeat {
-            origin: Origin {
-                role: Role::Authority,
-                instance: self.config.instance.clone(),
-                seen_at_ms: self.context.clock.now_ms(),
-            },
-            interval_s: u32::try_from(self.config.heartbeat.as_secs().max(1)).unwrap_or(u32::MAX),
-        };
-        let Ok(body) = encode(&heartbeat) else { return };
-        let subject = heartbeat.subject().to_string();
-        if let Err(error) =
-            self.bus.publish(Role::Authority.stream(), &subject, &Vec::new(), body.into()).await
-        {
-            warn!(%error, "a heartbeat was not heard");
-        }
+        let interval_s = u32::try_from(self.config.heartbeat.as_secs().max(1)).unwrap_or(u32::MAX);
+        beat(&self.bus, Role::Authority, &self.config.instance, interval_s, self.context.clock.now_ms())
+            .await;
     }
 
     /// What is still in the outbox stays there, durably; what was published is handed to the broker.
     async fn last_words(&self) {
         self.bus.close().await;
+    }
+}
+
+/// What the authority tells its subscribers.
+struct Known {
+    authority: Arc<Mutex<Authority>>,
+    clock: Clock,
+}
+
+impl Knowledge for Known {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    async fn scopes(&self, issuer: Option<IssuerId>) -> Vec<ScopeState> {
+        match self.authority.lock().await.scopes(issuer) {
+            Ok(scopes) => scopes,
+            Err(error) => {
+                warn!(%error, "the ledger does not tell its scopes");
+                Vec::new()
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod blob;
 pub mod codec;
 pub mod headers;
+mod incoming;
 mod notice;
 mod path_share;
 mod question;
@@ -18,6 +19,7 @@ mod subscription;
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
 pub use headers::Headers;
+pub use incoming::{Incoming, Unreadable};
 pub use notice::{
     CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
     NoticeDifference, Origin, RevokedEntry,
