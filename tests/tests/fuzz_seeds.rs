@@ -1,5 +1,6 @@
 //! The seeds of the fuzz targets, and inputs that once broke something, replayed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![allow(unreachable_pub, reason = "the properties are public for the fuzz targets")]
 
 #[path = "../fuzz/src/crl.rs"]

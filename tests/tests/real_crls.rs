@@ -1,5 +1,7 @@
 //! CRLs that others made say to us what they say to OpenSSL. The vectors and their origin stand in `vectors/crls`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
