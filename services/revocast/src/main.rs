@@ -1,42 +1,75 @@
-//! The one binary: every role and every verb of Revocast as a subcommand.
+//! `revocast`: every role of the system as a subcommand, the client's verbs, the operator's verbs, and a demo.
+//!
+//! Each subcommand is a module. What they print goes through [`output`]; how they end is an [`exit::Exit`].
 
+mod bus;
+mod ca;
 mod cert;
+mod exit;
+mod nats;
+mod output;
+mod service;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
-use revocast_pki::asn1::Time;
+use clap::{Parser, Subcommand};
 
-/// Certificate validation that enforces revocation within milliseconds.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Certificate validation that is never stale.
+///
+/// Exit codes: 0 valid or done, 1 invalid or revoked, 2 indeterminate, 3 usage, 4 input/output or internal.
+#[derive(Parser)]
+#[command(name = "revocast", version, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    /// Print JSON, for machines.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Subcommand)]
 enum Command {
+    /// A certification authority: issues, revokes, tells.
+    #[command(subcommand)]
+    Authority(service::AuthorityVerb),
+    /// Work with the CAs of an authority's ledger.
+    #[command(subcommand)]
+    Ca(ca::CaVerb),
     /// Ask about certificates.
     #[command(subcommand)]
-    Cert(cert::CertCommand),
+    Cert(cert::CertVerb),
+    /// What the broker must have.
+    #[command(subcommand)]
+    Nats(nats::NatsVerb),
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
+            // Help and version are answers; clap's own exit code for wrong words is ours for "indeterminate".
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 3 } else { 0 });
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
-    let Command::Cert(command) = &arguments.command;
-    let ended = cert::run(command, now(), &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
-    ExitCode::from(ended as u8)
+    let output = Output::new(cli.json);
+    match run(cli.command, &output) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit().into()
+        }
+    }
 }
 
-fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Authority(verb) => service::authority(verb, output),
+        Command::Ca(verb) => ca::run(verb, output),
+        Command::Cert(verb) => cert::run(verb, output),
+        Command::Nats(verb) => nats::run(verb, output),
+    }
 }

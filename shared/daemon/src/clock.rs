@@ -32,9 +32,10 @@ impl Clock {
     pub fn now_ms(&self) -> i64 {
         match &self.held {
             Some(held) => held.load(Ordering::SeqCst),
-            None => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or_else(|before| -(before.duration().as_millis() as i64), |since| since.as_millis() as i64),
+            None => SystemTime::now().duration_since(UNIX_EPOCH).map_or_else(
+                |before| -(before.duration().as_millis() as i64),
+                |since| since.as_millis() as i64,
+            ),
         }
     }
 

@@ -39,9 +39,9 @@ pub async fn listen(
     router: Router,
     stop: CancellationToken,
 ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<std::io::Result<()>>)> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     let bound = listener.local_addr()?;
     info!(%bound, "listening for HTTP");
     let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

@@ -83,8 +83,8 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     }
     let malformed = |why: String| DecodeError::Malformed { name: M::NAME, why };
     // The borrowing decoder checks a byte string's length against the input before taking it.
-    let (message, read) =
-        bincode::serde::borrow_decode_from_slice(body, layout()).map_err(|error| malformed(error.to_string()))?;
+    let (message, read) = bincode::serde::borrow_decode_from_slice(body, layout())
+        .map_err(|error| malformed(error.to_string()))?;
     if read != body.len() {
         return Err(malformed(format!("{} bytes remain after it", body.len() - read)));
     }
@@ -93,7 +93,8 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
 
 /// The same message as JSON, for clients in other languages; octets are base64, identifiers hex.
 pub fn to_json<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    serde_json::to_vec(message).map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })
+    serde_json::to_vec(message)
+        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })
 }
 
 /// Reads a message that a client wrote as JSON, under the same size bound.

@@ -8,21 +8,21 @@
 mod blob;
 pub mod codec;
 pub mod headers;
+mod incoming;
 mod notice;
 mod path_share;
 mod question;
 mod receipt;
-mod subscription;
 pub mod subjects;
-
+mod subscription;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
 pub use headers::Headers;
+pub use incoming::{Incoming, Unreadable};
 pub use notice::{
-    MAX_LOCATIONS,
-    CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_NEWLY_REVOKED, NoticeDifference,
-    Origin, RevokedEntry,
+    CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
+    NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::PathShare;
 pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};

@@ -173,7 +173,11 @@ impl CrlNotice {
     ) -> Result<(), Disagreement> {
         agree(subject == &self.subject(), "subject", "issuer, scope, kind or class")?;
         let number = self.number.map(|number| number.to_string());
-        agree(header(headers::NUMBER) == number.as_deref() || header(headers::NUMBER).is_none(), "header", "the CRL number")?;
+        agree(
+            header(headers::NUMBER) == number.as_deref() || header(headers::NUMBER).is_none(),
+            "header",
+            "the CRL number",
+        )?;
         for (name, said, what) in [
             (headers::SCOPE, self.scope.to_string(), "the scope"),
             (headers::KIND, self.kind.to_string(), "the kind"),
@@ -237,11 +241,7 @@ impl CertificateNotice {
 
     /// The subject on which it is published.
     pub fn subject(&self) -> Subject {
-        Subject::CertificateNotice {
-            class: self.origin.role,
-            issuer: self.issuer,
-            certificate: self.id(),
-        }
+        Subject::CertificateNotice { class: self.origin.role, issuer: self.issuer, certificate: self.id() }
     }
 
     /// The header lines that repeat it in words.

@@ -302,7 +302,11 @@ mod tests {
             Subject::CertificateNotice { class: Role::Repository, issuer, certificate },
             Subject::Heartbeat { class: Role::Watcher, instance: validator.clone() },
             Subject::Receipt { validator: validator.clone(), issuer, scope, kind },
-            Subject::PathShare { validator: validator.clone(), policy: scope.to_string(), target: certificate },
+            Subject::PathShare {
+                validator: validator.clone(),
+                policy: scope.to_string(),
+                target: certificate,
+            },
             Subject::Subscribe { issuer: Some(issuer), validator: validator.clone() },
             Subject::Subscribe { issuer: None, validator: validator.clone() },
             Subject::Aside { instance: validator },
@@ -313,7 +317,9 @@ mod tests {
 
     #[test]
     fn foreign_subjects_are_refused() {
-        for foreign in ["", "pki", "pki.notice.crl.king.00.11.complete", "pki.heartbeat.watcher.a b", "pki.aside.>"] {
+        for foreign in
+            ["", "pki", "pki.notice.crl.king.00.11.complete", "pki.heartbeat.watcher.a b", "pki.aside.>"]
+        {
             assert!(foreign.parse::<Subject>().is_err(), "{foreign}");
         }
     }

@@ -308,17 +308,13 @@ fn a_notice_of_a_crl_says_what_the_crl_says_and_agrees_with_its_subject_and_head
     assert_eq!(notice.order(), crl.order());
     assert_eq!((notice.entries, notice.crl.as_deref()), (2, Some(&crl.der()[..])));
     let headers = notice.headers();
-    let line = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+    let line =
+        |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
     assert_eq!(line(headers::ISSUER), Some("CN=Sub CA,O=Example"));
     assert_eq!(line(headers::NUMBER), Some("9"));
     let subject = notice.subject();
     assert_eq!(notice.agrees_with(&subject, line), Ok(()));
-    let other = Subject::CrlNotice {
-        class: Role::Watcher,
-        issuer,
-        scope: notice.scope,
-        kind: notice.kind,
-    };
+    let other = Subject::CrlNotice { class: Role::Watcher, issuer, scope: notice.scope, kind: notice.kind };
     assert_eq!(notice.agrees_with(&other, line).unwrap_err().place, "subject");
     for lying in [headers::NUMBER, headers::SCOPE, headers::ISSUER, headers::KIND, headers::THIS_UPDATE] {
         let lie = |name: &str| if name == lying { Some("lie") } else { line(name) };

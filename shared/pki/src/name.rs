@@ -7,6 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 
 use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, Tag, Tlv, push_tlv};
 
@@ -230,6 +231,17 @@ impl fmt::Display for Name {
             }
         }
         Ok(())
+    }
+}
+
+/// Human-readable formats write the text, others the DER.
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.der.serialize(serializer)
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! `question`, one whose files cannot be read with the reason `file`.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use revocast_pki::asn1::Time;
@@ -14,23 +13,26 @@ use revocast_pki::verdict::{Outcome, Report};
 use super::REMEMBERED;
 use super::asked::{Answer, Asked, AskedError};
 use super::files::Files;
+use crate::exit::Failure;
+use crate::output::Output;
 
-pub(super) fn run(path: &Path, now: Time, out: &mut dyn Write) -> io::Result<()> {
-    let content = fs::read(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+pub(super) fn run(path: &Path, now: Time) -> Result<(), Failure> {
+    let lines = fs::read(path).map_err(|error| Failure::io(format_args!("{}: {error}", path.display())))?;
+    let output = Output::new(true);
+    answers(&lines, path.parent().unwrap_or(Path::new("")), now)
+        .for_each(|answer| output.record(&answer, String::new));
+    Ok(())
+}
+
+/// One answer for each line; what follows the last line feed is a line if there is anything.
+pub(super) fn answers<'a>(
+    lines: &'a [u8],
+    folder: &'a Path,
+    now: Time,
+) -> impl Iterator<Item = Answer> + use<'a> {
     let (memory, mut files) = (Memory::new(REMEMBERED), Files::default());
-    let mut out = BufWriter::new(out);
-    let lines = content.strip_suffix(b"\n").unwrap_or(&content);
-    if lines.is_empty() {
-        return Ok(());
-    }
-    for line in lines.split(|octet| *octet == b'\n') {
-        let answer = answer(line, folder, &mut files, &memory, now);
-        serde_json::to_writer(&mut out, &answer)?;
-        writeln!(out)?;
-    }
-    out.flush()
+    let lines = lines.split_inclusive(|octet| *octet == b'\n');
+    lines.map(move |line| answer(line, folder, &mut files, &memory, now))
 }
 
 fn answer(line: &[u8], folder: &Path, files: &mut Files, memory: &Memory, now: Time) -> Answer {

@@ -12,26 +12,39 @@ use crate::oids;
 /// One revoked certificate.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
-    fields: Fields<'a>,
+    raw: &'a [u8],
+    serial: &'a [u8],
+    /// Date and extensions.
+    rest: &'a [u8],
     issuer: &'a Name,
+    offset: usize,
 }
 
 impl<'a> Entry<'a> {
-    /// The entry that stands at `offset`, which the scan has read.
-    pub(super) fn at(header: &'a Header, issuers: &'a Issuers, offset: u32) -> Option<Entry<'a>> {
-        let der = header.der().get(offset as usize..)?;
-        let fields = Fields::read(&mut Reader::new(der)).ok()?;
-        Some(Entry { fields, issuer: issuers.name(issuers.at(offset), header.issuer()) })
+    /// The entry at `offset`, which the scan has read.
+    #[inline]
+    pub(super) fn at(der: &'a [u8], offset: usize, issuer: &'a Name) -> Option<Entry<'a>> {
+        let der = der.get(offset..)?;
+        if let [0x30, length @ ..=0x7f, 0x02, octets @ ..=0x7f, ..] = der {
+            let raw = der.get(..2 + usize::from(*length))?;
+            let (serial, rest) = raw.get(4..)?.split_at_checked(usize::from(*octets))?;
+            return Some(Entry { raw, serial, rest, issuer, offset });
+        }
+        let entry = Reader::new(der).expect(Tag::SEQUENCE).ok()?;
+        let mut fields = entry.reader();
+        let serial = fields.integer().ok()?;
+        Some(Entry { raw: entry.raw, serial, rest: fields.rest(), issuer, offset })
     }
 
     /// Content octets of the serial number, as they stand.
     pub fn serial(&self) -> &'a [u8] {
-        self.fields.serial
+        self.serial
     }
 
     /// When the certificate was revoked (for the CA; see [`Entry::invalidity_date`]).
     pub fn date(&self) -> Time {
-        self.fields.date
+        // The scan has read the same octets as a time.
+        Reader::new(self.rest).time().unwrap_or_default()
     }
 
     /// Why; [`Reason::Unspecified`] if nothing is said, or with a code that is not assigned.
@@ -57,13 +70,20 @@ impl<'a> Entry<'a> {
 
     /// Its extensions, as they stand.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> {
-        let mut reader = self.fields.extensions.map_or(Reader::new(&[]), |list| list.reader());
-        std::iter::from_fn(move || if reader.is_empty() { None } else { Extension::read(&mut reader).ok() })
+        let mut rest = Reader::new(self.rest);
+        let list = rest.any().and_then(|_| rest.optional(Tag::SEQUENCE)).ok().flatten();
+        let mut list = list.map_or(Reader::new(&[]), |list| list.reader());
+        std::iter::from_fn(move || if list.is_empty() { None } else { Extension::read(&mut list).ok() })
     }
 
     /// The whole entry, as it stands.
     pub fn der(&self) -> &'a [u8] {
-        self.fields.raw
+        self.raw
+    }
+
+    /// Where it stands in the DER of its CRL.
+    pub(super) fn offset(&self) -> usize {
+        self.offset
     }
 
     fn value(&self, oid: Oid<'_>) -> Option<&'a [u8]> {
@@ -84,39 +104,38 @@ impl std::fmt::Debug for Entry<'_> {
 /// Walks the entries in the order of the list.
 #[derive(Clone)]
 pub struct Entries<'a> {
-    rest: Reader<'a>,
+    at: usize,
     header: &'a Header,
     issuers: &'a Issuers,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(header: &'a Header, issuers: &'a Issuers) -> Entries<'a> {
-        let range = header.entries();
-        let rest = Reader::new(header.der().get(range).unwrap_or_default());
-        Entries { rest, header, issuers }
+    /// From the entry at `at` on.
+    pub(super) fn from(at: usize, header: &'a Header, issuers: &'a Issuers) -> Entries<'a> {
+        Entries { at, header, issuers }
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
-        if self.rest.is_empty() {
+        if self.at >= self.header.entries().end {
             return None;
         }
-        let offset = self.header.entries().start + self.rest.at();
-        let fields = Fields::read(&mut self.rest).ok()?;
-        let issuer = self.issuers.name(self.issuers.at(offset as u32), self.header.issuer());
-        Some(Entry { fields, issuer })
+        let issuer = self.issuers.name(self.issuers.at(self.at as u32), self.header.issuer());
+        let entry = Entry::at(self.header.der(), self.at, issuer)?;
+        self.at += entry.raw.len();
+        Some(entry)
     }
 }
 
-/// The fields of an entry, with extensions unread.
+/// An entry, read strictly but for its extensions.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     pub(super) raw: &'a [u8],
     pub(super) serial: &'a [u8],
-    pub(super) date: Time,
     pub(super) extensions: Option<Tlv<'a>>,
 }
 
@@ -125,10 +144,10 @@ impl<'a> Fields<'a> {
         let entry = reader.expect(Tag::SEQUENCE)?;
         let mut fields = entry.reader();
         let serial = fields.integer()?;
-        let date = fields.time()?;
+        fields.time()?;
         let extensions = fields.optional(Tag::SEQUENCE)?;
         fields.finish()?;
-        Ok(Fields { raw: entry.raw, serial, date, extensions })
+        Ok(Fields { raw: entry.raw, serial, extensions })
     }
 }
 

@@ -191,6 +191,11 @@ impl Header {
         self.revoked.clone().unwrap_or(0..0)
     }
 
+    /// Where the TBSCertList begins in the DER.
+    pub(super) fn tbs_at(&self) -> usize {
+        self.tbs.start
+    }
+
     pub(super) fn is_indirect(&self) -> bool {
         self.distribution_point().is_some_and(|point| point.indirect)
     }

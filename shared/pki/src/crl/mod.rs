@@ -8,13 +8,18 @@
 //!
 //! The bytes are kept and everything points into them: the signature, the hashes, and each answer.
 
+mod changes;
+pub mod difference;
+mod effective;
 mod entry;
 mod extensions;
 mod header;
 mod index;
+pub mod lint;
 mod reason;
 mod scan;
 mod scope;
+mod serial;
 mod serial_hash;
 mod verification;
 
@@ -25,10 +30,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+pub use changes::{Changed, Changes, RevokedCertificate};
+pub use difference::{ApplyError, DIFFERENCE_VERSION, Difference, DifferenceError, MAX_DIFFERENCE_OCTETS};
+pub use effective::{Effective, NotCombinable};
 pub use entry::{Entries, Entry};
 pub use header::{Header, Version};
 pub use reason::{NotAReason, Reason};
 pub use scope::{IssuingDistributionPoint, SCOPE_FORM_VERSION};
+pub use serial::{NotASerial, Serial};
 pub use verification::IntakeError;
 
 use crate::asn1::{Asn1Error, Time, minimal_integer};
@@ -234,7 +243,7 @@ impl Crl {
 
     /// The entries, in the order of the list.
     pub fn iter(&self) -> Entries<'_> {
-        Entries::new(&self.0.header, &self.0.issuers)
+        Entries::from(self.0.header.entries().start, &self.0.header, &self.0.issuers)
     }
 
     /// The entry of a certificate of the CRL's own issuer, by its serial's content octets, padded or not.
@@ -254,17 +263,21 @@ impl Crl {
         self.0.index.size() + self.0.issuers.size()
     }
 
+    /// The entries that follow `entry`, which is of this CRL.
+    fn iter_behind(&self, entry: &Entry<'_>) -> Entries<'_> {
+        Entries::from(entry.offset() + entry.der().len(), &self.0.header, &self.0.issuers)
+    }
+
     fn find_of(&self, issuer: u32, serial: &[u8]) -> Option<Entry<'_>> {
         let serial = minimal_integer(serial);
         let hash = serial_hash::hash(serial, issuer);
         let mut removal = None;
         for offset in self.0.index.candidates(hash) {
-            if scan::serial_at(self.der(), offset).is_none_or(|found| minimal_integer(found) != serial)
-                || self.0.issuers.at(offset) != issuer
-            {
+            let name = self.0.issuers.name(issuer, self.issuer());
+            let entry = Entry::at(self.der(), offset as usize, name)?;
+            if minimal_integer(entry.serial()) != serial || self.0.issuers.at(offset) != issuer {
                 continue;
             }
-            let entry = Entry::at(&self.0.header, &self.0.issuers, offset)?;
             // Only delta CRLs remove, so that nobody else pays for looking.
             if self.kind() == CrlKind::Complete || entry.reason() != Reason::RemoveFromCrl {
                 return Some(entry);

@@ -51,16 +51,6 @@ pub(super) fn scan(header: &Header) -> Result<Scan, CrlError> {
     Ok(Scan { index: index.build(), issuers, unusable })
 }
 
-/// The serial of an entry that the scan has read.
-#[inline]
-pub(super) fn serial_at(der: &[u8], offset: u32) -> Option<&[u8]> {
-    let entry = der.get(offset as usize..)?;
-    match entry {
-        [0x30, ..=0x7f, 0x02, length @ ..=0x7f, rest @ ..] => rest.get(..usize::from(*length)),
-        _ => Fields::read(&mut Reader::new(entry)).ok().map(|fields| fields.serial),
-    }
-}
-
 /// How many more entries there will be, if they go on as the `filed` ones did, which took `octets`.
 fn expected(filed: usize, octets: usize, remaining: usize) -> usize {
     remaining.saturating_mul(filed) / octets.max(1) + 1

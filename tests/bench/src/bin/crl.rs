@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use der::Decode;
 use revocast_bench::{Ca, Contender, Counting, entry, medians, memory, timed};
-use revocast_pki::crl::{Crl, Header};
+use revocast_pki::crl::{Changes, Crl, Difference, Header};
 use revocast_pki::signature::AlgorithmPolicy;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
@@ -26,6 +26,7 @@ fn main() {
         intake(&der, ca.key.spki(), size);
         index_memory(&der, size);
         look_ups(&der, size);
+        differences(&ca, &der, size);
     }
 }
 
@@ -70,8 +71,12 @@ fn intake(der: &Bytes, spki: &[u8], size: u64) {
             }),
         ),
     ];
-    let rounds = if size >= 1_000_000 { 7 } else { 101 };
-    let times = medians(rounds, &mut contenders);
+    print_ratios(if size >= 1_000_000 { 7 } else { 101 }, &mut contenders);
+}
+
+/// The first contender is the floor.
+fn print_ratios(rounds: usize, contenders: &mut [Contender<'_>]) {
+    let times = medians(rounds, contenders);
     let floor = times[0].1;
     for (name, time) in times {
         println!("{name:48} {:>12.3} ms {:>8.2} x floor", ms(time), time.as_secs_f64() / floor.as_secs_f64());
@@ -114,6 +119,39 @@ fn per_look_up(name: &str, hits: &[Vec<u8>], misses: &[Vec<u8>], mut has: impl F
     round(&hits[..1], true);
     let (hit, miss) = (round(hits, true), round(misses, false));
     println!("{name:16} look-up {hit:>8.3} us found, {miss:>8.3} us not found");
+}
+
+/// 100 new entries, spread over the list, and nothing else changed but number and times.
+fn differences(ca: &Ca, der: &Bytes, size: u64) {
+    let policy = AlgorithmPolicy::default();
+    let old = Crl::decode(der.clone()).expect("a CRL");
+    let step = (size / 100).max(1);
+    let entries =
+        (0..size).flat_map(|n| (n % step == 0).then(|| entry(size + n)).into_iter().chain([entry(n)]));
+    let new = Crl::decode(ca.list(2, entries)).expect("a CRL");
+    let difference = Difference::construct(&old, &new);
+    let sent: usize = Changes::between(&old, &new)
+        .revoked
+        .iter()
+        .filter_map(|certificate| new.find(certificate.serial.octets()))
+        .map(|entry| entry.der().len())
+        .sum();
+    println!("difference: {} octets for new entries of {sent} octets", difference.encoded().len());
+    let header = new.header().clone();
+    let mut contenders: Vec<Contender<'_>> = vec![
+        ("floor: SHA-256 and one verification", Box::new(|| timed(|| header.verify(ca.key.spki(), &policy)))),
+        (
+            "difference: construct, both known by their ids",
+            Box::new(|| timed(|| Difference::construct(&old, &new))),
+        ),
+        ("difference: apply", Box::new(|| timed(|| difference.apply(&old)))),
+        (
+            "difference: apply, read, index, verify",
+            Box::new(|| timed(|| difference.apply_and_verify(&old, ca.key.spki(), &policy).expect("signed"))),
+        ),
+        ("what changed between both", Box::new(|| timed(|| Changes::between(&old, &new)))),
+    ];
+    print_ratios(if size >= 1_000_000 { 7 } else { 101 }, &mut contenders);
 }
 
 fn openssl_has(crl: &openssl::x509::X509Crl, serial: &[u8]) -> bool {

@@ -1,0 +1,70 @@
+//! `revocast authority|repository|watcher|validator run`: a role as a service.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use revocast_daemon::{Context, Ended, LogFormat, load, run, show, start_logs};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+#[derive(Subcommand)]
+pub(crate) enum AuthorityVerb {
+    /// Run the service: publish what the ledger decided, renew CRLs, answer subscriptions.
+    ///
+    /// Example: revocast authority run --config ops/authority.toml
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+}
+
+/// Options of every service.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Configuration file (TOML). The environment stands above it: REVOCAST__BUS__SERVERS sets bus.servers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the effective configuration and end.
+    #[arg(long)]
+    pub(crate) show_config: bool,
+    /// What is logged: error, warn, info, debug, trace, or a filter.
+    #[arg(long, value_name = "LEVEL", default_value = "info,async_nats=warn")]
+    pub(crate) log: String,
+    /// Log one JSON object a line.
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+pub(crate) fn authority(verb: AuthorityVerb, output: &Output) -> Result<Exit, Failure> {
+    let AuthorityVerb::Run(args) = verb;
+    serve("authority", &args, output, revocast_authority::run)
+}
+
+/// Loads a service's configuration, shows it or runs the service with it.
+pub(crate) fn serve<C, F, E>(
+    name: &str,
+    args: &RunArgs,
+    output: &Output,
+    service: impl FnOnce(C, Context) -> F,
+) -> Result<Exit, Failure>
+where
+    C: DeserializeOwned + Serialize,
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let config: C = load(args.config.as_deref(), LISTS).map_err(Failure::usage)?;
+    if args.show_config {
+        let text = show(&config).map_err(Failure::io)?;
+        output.result(&config, || text.trim_end().to_owned());
+        return Ok(Exit::Ok);
+    }
+    start_logs(if args.log_json { LogFormat::Json } else { LogFormat::Text }, &args.log);
+    match run(name, |context| service(config, context)) {
+        Ended::Well => Ok(Exit::Ok),
+        Ended::Badly => Err(Failure::io(format!("the {name} ended badly; its log says why"))),
+    }
+}
+
+/// Keys whose value in the environment is a comma-separated list.
+const LISTS: &[&str] = &["bus.servers"];

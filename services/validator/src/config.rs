@@ -1,0 +1,148 @@
+//! The validator's configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use revocast_bus::BusConfig;
+use revocast_fetch::FetchConfig;
+use revocast_messages::{Instance, Payload};
+use revocast_pki::identity::IssuerId;
+use serde::{Deserialize, Serialize};
+
+/// How a validator runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidatorConfig {
+    /// Its name among the instances: a subject token. Receipts bear it.
+    pub instance: Instance,
+    /// Folder of its journal and its CRL files.
+    pub state: PathBuf,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// The policy of a question that names none.
+    pub default_policy: String,
+    /// Files and folders of certificates that may help to build paths; none is believed by being there.
+    pub certificates: Vec<PathBuf>,
+    /// Whose notices it subscribes to.
+    pub subscribe: Subscribe,
+    /// The payload that it wishes in notices.
+    pub payload: Payload,
+    /// How long a subscription lives without renewal; it is renewed at a third of it.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// The largest CRL that it takes in, in octets.
+    pub max_crl_bytes: usize,
+    /// How many notices are worked on at once.
+    pub concurrent_notices: usize,
+    /// How many questions are worked on at once; further ones wait.
+    pub concurrent_questions: usize,
+    /// How long a question may take.
+    #[serde(with = "humantime_serde")]
+    pub question_deadline: Duration,
+    /// Scopes without contact to the broker are polled this often, with jitter.
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    /// How the broker is reached.
+    pub bus: BusConfig,
+    /// How repositories are reached.
+    pub fetch: FetchConfig,
+    /// Policies by name.
+    pub policies: BTreeMap<String, PolicyConfig>,
+}
+
+impl Default for ValidatorConfig {
+    fn default() -> ValidatorConfig {
+        ValidatorConfig {
+            instance: "validator-1".parse().unwrap_or_else(|_| unreachable!("a subject token")),
+            state: "validator".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
+            default_policy: "default".into(),
+            certificates: Vec::new(),
+            subscribe: Subscribe::All,
+            payload: Payload::Full,
+            lease: Duration::from_secs(60),
+            max_crl_bytes: 256 << 20,
+            concurrent_notices: 32,
+            concurrent_questions: 256,
+            question_deadline: Duration::from_secs(5),
+            poll: Duration::from_secs(60),
+            bus: BusConfig::default(),
+            fetch: FetchConfig::default(),
+            policies: BTreeMap::new(),
+        }
+    }
+}
+
+/// Whose notices are subscribed to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subscribe {
+    /// Every issuer.
+    #[default]
+    All,
+    /// These issuers only.
+    Issuers(Vec<IssuerId>),
+}
+
+/// What a validator asks of a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Files and folders of trust anchors (certificates).
+    pub anchors: Vec<PathBuf>,
+    /// Takes an anchor by name and key alone, without the constraints of its certificate.
+    pub anchors_as_keys: bool,
+    /// user-initial-policy-set, dotted; empty: any policy (RFC 5280 6.1.1 (c)).
+    pub policies: Vec<String>,
+    /// initial-explicit-policy.
+    pub explicit_policy: bool,
+    /// initial-policy-mapping-inhibit.
+    pub inhibit_policy_mapping: bool,
+    /// initial-any-policy-inhibit.
+    pub inhibit_any_policy: bool,
+    /// Extended key usage that the target must serve, by name (`serverAuth`) or dotted.
+    pub eku: Option<String>,
+    /// Admits algorithms and key sizes of old.
+    pub legacy_algorithms: bool,
+    /// How revocation counts.
+    pub revocation: Revocation,
+    /// A certificate is indeterminate if its CRL was issued longer ago than this.
+    #[serde(with = "humantime_serde")]
+    pub max_crl_age: Option<Duration>,
+    /// The answer is indeterminate once the validator has been without contact to the broker for longer than this.
+    #[serde(with = "humantime_serde")]
+    pub fresh_within: Option<Duration>,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> PolicyConfig {
+        PolicyConfig {
+            anchors: Vec::new(),
+            anchors_as_keys: false,
+            policies: Vec::new(),
+            explicit_policy: false,
+            inhibit_policy_mapping: false,
+            inhibit_any_policy: false,
+            eku: None,
+            legacy_algorithms: false,
+            revocation: Revocation::Hard,
+            max_crl_age: None,
+            fresh_within: None,
+        }
+    }
+}
+
+/// How revocation counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Revocation {
+    /// Each certificate must be known not to be revoked.
+    #[default]
+    Hard,
+    /// What is revoked is refused; what is not known passes.
+    Soft,
+    /// Nobody asks.
+    None,
+}

@@ -1,0 +1,45 @@
+//! What a validator counts.
+
+use revocast_daemon::{Counter, Gauge, Histogram, Metrics};
+
+/// The validator's series, under the names that exporters of this field use where there are such.
+#[derive(Clone)]
+pub(crate) struct Counts {
+    /// Notices by what became of them.
+    pub notices: Counter,
+    /// CRLs that came to be enforced, by source.
+    pub applied: Counter,
+    /// Messages put aside, by reason.
+    pub aside: Counter,
+    /// Notices that are owed.
+    pub owed: Gauge,
+    /// Seconds from a notice's arrival to the swap.
+    pub apply_seconds: Histogram,
+    /// Answers, by outcome.
+    pub answers: Counter,
+    /// Seconds per question.
+    pub question_seconds: Histogram,
+    /// CRLs of one number with different words.
+    pub conflicts: Counter,
+    /// CRL number enforced, by issuer, scope and kind.
+    pub crl_number: Gauge,
+    /// nextUpdate enforced, seconds since the epoch.
+    pub crl_next_update: Gauge,
+}
+
+impl Counts {
+    pub(crate) fn new(metrics: &Metrics) -> Counts {
+        Counts {
+            notices: metrics.counter("revocast_notices", "notices by what became of them"),
+            applied: metrics.counter("revocast_crls_applied", "CRLs that came to be enforced, by source"),
+            aside: metrics.counter("revocast_put_aside", "messages put aside, by reason"),
+            owed: metrics.gauge("revocast_notices_owed", "notices that are still to be finished"),
+            apply_seconds: metrics.histogram("revocast_apply_seconds", "from a notice's arrival to the swap"),
+            answers: metrics.counter("revocast_answers", "certificates judged, by outcome"),
+            question_seconds: metrics.histogram("revocast_question_seconds", "per question"),
+            conflicts: metrics.counter("revocast_crl_conflicts", "CRLs of one number with different words"),
+            crl_number: metrics.gauge("x509_crl_number", "CRL number that is enforced"),
+            crl_next_update: metrics.gauge("x509_crl_next_update", "nextUpdate of the CRL that is enforced, seconds since the epoch"),
+        }
+    }
+}

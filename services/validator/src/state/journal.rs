@@ -1,0 +1,305 @@
+//! [`Journal`]: marks, certificates, debts, checkpoints and the audit record, in SQLite; CRLs as files by hash.
+//!
+//! The high-water mark of a scope is on the disk before readers see its CRL, so a kill at any instruction never takes
+//! a validator back. Who believes it: this validator, at start, after verifying each CRL's signature again; lost, it
+//! costs a download; its thief can withhold newer CRLs until the broker or a poll brings them, and cannot forge one.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use revocast_bus::Checkpoint;
+use revocast_messages::Source;
+use revocast_pki::crl::Crl;
+use revocast_pki::identity::{CrlKind, Digest, IssuerId};
+use revocast_store::Store;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::live::ScopeKey;
+
+const SCHEMA_VERSION: i32 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE mark (
+    issuer BLOB NOT NULL, scope BLOB NOT NULL, kind TEXT NOT NULL, digest BLOB NOT NULL, conflicting INTEGER NOT NULL,
+    signer BLOB NOT NULL, applied_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (issuer, scope, kind, digest)
+) WITHOUT ROWID;
+CREATE TABLE certificate (id BLOB PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE owed (
+    subject TEXT PRIMARY KEY, body BLOB NOT NULL, attempts INTEGER NOT NULL, next_at_ms INTEGER NOT NULL, why TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE checkpoint (stream TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, issuer TEXT NOT NULL, scope TEXT NOT NULL, kind TEXT NOT NULL,
+    number TEXT, digest TEXT NOT NULL, told_by TEXT NOT NULL, source TEXT NOT NULL,
+    added INTEGER NOT NULL, removed INTEGER NOT NULL, took_us INTEGER NOT NULL
+);
+";
+
+/// Audit records are kept up to this many; the oldest go first. About 200 octets each.
+const MAX_AUDIT: i64 = 1_000_000;
+
+/// The journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite says no.
+    #[error("the journal: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The folder says no.
+    #[error("the CRL files: {0}")]
+    Files(#[from] std::io::Error),
+    /// Written by a later release.
+    #[error("the journal has schema version {0}; this release knows {SCHEMA_VERSION}")]
+    Version(i32),
+}
+
+/// What is written about an apply: the evidence that it leaves (who told, whence it came, what changed).
+#[derive(Clone, Debug)]
+pub(crate) struct Applied<'a> {
+    pub scope: ScopeKey,
+    pub crl: &'a Crl,
+    pub conflicting: &'a [Crl],
+    pub signer: &'a [u8],
+    pub at_ms: i64,
+    pub told_by: String,
+    pub source: Source,
+    pub added: u64,
+    pub removed: u64,
+    pub took_us: u64,
+}
+
+/// A mark, read back.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub scope: ScopeKey,
+    pub digest: Digest,
+    pub conflicting: bool,
+    pub signer: Vec<u8>,
+    pub applied_at_ms: i64,
+}
+
+/// A notice that could not be finished yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// The subject it came on; a newer notice of the subject takes its place.
+    pub subject: String,
+    /// The notice, encoded.
+    pub body: Bytes,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried again: milliseconds since the Unix epoch.
+    pub next_at_ms: i64,
+    /// Why it could not be finished.
+    pub why: String,
+}
+
+/// The journal. All calls block on the disk.
+pub(crate) struct Journal {
+    database: Mutex<Connection>,
+    crls: Store,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, making it if it is not there.
+    pub(crate) fn open(folder: &Path) -> Result<Journal, JournalError> {
+        let crls = Store::open(&folder.join("crls"))?;
+        let mut database = Connection::open(folder.join("journal.db"))?;
+        database.busy_timeout(Duration::from_secs(10))?;
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = database.transaction()?;
+        match transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? {
+            0 => {
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            }
+            SCHEMA_VERSION => {}
+            found => return Err(JournalError::Version(found)),
+        }
+        transaction.commit()?;
+        Ok(Journal { database: Mutex::new(database), crls })
+    }
+
+    /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
+    /// Returns the digests of files that no mark names any more.
+    pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
+        let crls = || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
+        for (crl, _) in crls() {
+            self.crls.put(crl.digest(), crl.der())?;
+        }
+        let mut database = self.lock();
+        let transaction = database.transaction()?;
+        let key = key_parts(&applied.scope);
+        let before = digests(&transaction, &key)?;
+        transaction.execute(
+            "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
+            params![key.0, key.1, key.2],
+        )?;
+        let mut kept = Vec::new();
+        for (crl, conflicting) in crls() {
+            transaction.execute(
+                "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![key.0, key.1, key.2, crl.digest().0, conflicting, applied.signer, applied.at_ms],
+            )?;
+            kept.push(crl.digest());
+        }
+        audit(&transaction, applied)?;
+        transaction.commit()?;
+        Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
+    }
+
+    /// Removes files that no mark names any more.
+    pub(crate) fn forget(&self, digests: &[Digest]) -> Result<(), JournalError> {
+        for digest in digests {
+            let named: bool = self.lock().query_row(
+                "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1)",
+                [digest.0],
+                |row| row.get(0),
+            )?;
+            if !named {
+                self.crls.remove(*digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every file that no mark names: what a kill between file and mark left.
+    pub(crate) fn sweep(&self) -> Result<(), JournalError> {
+        self.forget(&self.crls.digests()?)
+    }
+
+    /// Every mark, complete CRLs before deltas, the highest of a scope before the conflicting ones.
+    pub(crate) fn marks(&self) -> Result<Vec<Mark>, JournalError> {
+        let database = self.lock();
+        let mut statement = database.prepare(
+            "SELECT issuer, scope, kind, digest, conflicting, signer, applied_at_ms FROM mark
+             ORDER BY kind, issuer, scope, conflicting",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let kind: String = row.get(2)?;
+            let kind = if kind == "delta" { CrlKind::Delta } else { CrlKind::Complete };
+            Ok(Mark {
+                scope: (IssuerId(row.get(0)?), revocast_pki::identity::ScopeId(row.get(1)?), kind),
+                digest: Digest(row.get(3)?),
+                conflicting: row.get(4)?,
+                signer: row.get(5)?,
+                applied_at_ms: row.get(6)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The bytes of a CRL file; `None` if it is not there or was damaged.
+    pub(crate) fn crl(&self, digest: Digest) -> Result<Option<Bytes>, JournalError> {
+        Ok(self.crls.get(digest)?)
+    }
+
+    /// Keeps a certificate.
+    pub(crate) fn keep_certificate(&self, id: &[u8; 32], der: &[u8]) -> Result<(), JournalError> {
+        self.lock().execute("INSERT OR IGNORE INTO certificate VALUES (?1, ?2)", params![id, der])?;
+        Ok(())
+    }
+
+    /// Every certificate that was kept.
+    pub(crate) fn certificates(&self) -> Result<Vec<Vec<u8>>, JournalError> {
+        let database = self.lock();
+        let mut statement = database.prepare("SELECT der FROM certificate")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// Records a debt, durably.
+    pub(crate) fn owe(&self, owed: &Owed) -> Result<(), JournalError> {
+        self.lock().execute(
+            "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![owed.subject, owed.body.as_ref(), owed.attempts, owed.next_at_ms, owed.why],
+        )?;
+        Ok(())
+    }
+
+    /// A debt is settled.
+    pub(crate) fn settle(&self, subject: &str) -> Result<(), JournalError> {
+        self.lock().execute("DELETE FROM owed WHERE subject = ?1", [subject])?;
+        Ok(())
+    }
+
+    /// The debts that are due at `now_ms`, or all of them.
+    pub(crate) fn owed(&self, now_ms: Option<i64>) -> Result<Vec<Owed>, JournalError> {
+        let database = self.lock();
+        let mut statement = database.prepare(
+            "SELECT subject, body, attempts, next_at_ms, why FROM owed WHERE next_at_ms <= ?1 ORDER BY next_at_ms LIMIT 256",
+        )?;
+        let rows = statement.query_map([now_ms.unwrap_or(i64::MAX)], |row| {
+            Ok(Owed {
+                subject: row.get(0)?,
+                body: row.get::<_, Vec<u8>>(1)?.into(),
+                attempts: row.get(2)?,
+                next_at_ms: row.get(3)?,
+                why: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many debts there are.
+    pub(crate) fn debts(&self) -> Result<i64, JournalError> {
+        Ok(self.lock().query_row("SELECT count(*) FROM owed", [], |row| row.get(0))?)
+    }
+
+    /// Moves a stream's checkpoint.
+    pub(crate) fn move_checkpoint(&self, stream: &str, position: &Checkpoint) -> Result<(), JournalError> {
+        let text = serde_json::to_string(position).unwrap_or_default();
+        self.lock().execute("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![stream, text])?;
+        Ok(())
+    }
+
+    /// A stream's checkpoint; one that cannot be read counts as none, which leads to reading from the heads.
+    pub(crate) fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
+        let sql = "SELECT position FROM checkpoint WHERE stream = ?1";
+        let text: Option<String> = self.lock().query_row(sql, [stream], |row| row.get(0)).optional()?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic while it was held rolled the transaction back.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type KeyParts<'a> = (&'a [u8], &'a [u8], String);
+
+fn key_parts(scope: &ScopeKey) -> KeyParts<'_> {
+    (&scope.0.0, &scope.1.0, scope.2.to_string())
+}
+
+fn digests(connection: &Connection, key: &KeyParts<'_>) -> Result<Vec<Digest>, JournalError> {
+    let mut statement =
+        connection.prepare("SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3")?;
+    let rows = statement.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
+    let (issuer, scope, kind) = &applied.scope;
+    connection.execute(
+        "INSERT INTO audit (at_ms, issuer, scope, kind, number, digest, told_by, source, added, removed, took_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            applied.at_ms,
+            issuer.to_string(),
+            scope.to_string(),
+            kind.to_string(),
+            applied.crl.number().map(|number| number.to_string()),
+            applied.crl.digest().to_string(),
+            applied.told_by,
+            format!("{:?}", applied.source).to_lowercase(),
+            applied.added as i64,
+            applied.removed as i64,
+            applied.took_us as i64,
+        ],
+    )?;
+    let newest = connection.last_insert_rowid();
+    connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! [`Live`]: the CRLs and certificates that questions are answered from, as of this moment.
+//!
+//! A reader takes a copy of a short list of shared CRLs under a lock that is held for nanoseconds: it sees the old
+//! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
+//! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
+
+use std::sync::RwLock;
+use std::sync::PoisonError;
+
+use dashmap::DashMap;
+use revocast_messages::Source;
+use revocast_pki::certificate::Certificate;
+use revocast_pki::crl::Crl;
+use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
+use revocast_pki::name::Name;
+use revocast_pki::path::{CertificateSource, Graph};
+use revocast_pki::revocation::CrlSource;
+use revocast_pki::signature::Memory;
+
+/// One series of CRLs: who signs, what is covered, complete or delta.
+pub(crate) type ScopeKey = (IssuerId, ScopeId, CrlKind);
+
+/// At most this many certificates are kept that only notices brought. Real PKIs have thousands of CAs at the most.
+pub(crate) const MAX_CERTIFICATES: usize = 100_000;
+
+/// At most this many scopes are enforced.
+pub(crate) const MAX_SCOPES: usize = 100_000;
+
+/// At most this many CRLs of one number with different words are joined: a second one is a CA's fault, a fifth one
+/// somebody's game.
+pub(crate) const MAX_CONFLICTING: usize = 4;
+
+/// Signatures that are remembered as right: 64 octets each, so 4 MiB.
+const REMEMBERED_SIGNATURES: usize = 65_536;
+
+/// What is enforced for one scope and kind.
+#[derive(Clone)]
+pub(crate) struct Enforced {
+    /// The highest CRL.
+    pub crl: Crl,
+    /// Others of the same number with other words: what they revoke is revoked, too.
+    pub conflicting: Vec<Crl>,
+    /// SubjectPublicKeyInfo of the key that signed it.
+    pub signer: Vec<u8>,
+    /// When it came to be enforced: milliseconds since the Unix epoch.
+    pub applied_at_ms: i64,
+    /// How its bytes came.
+    pub source: Source,
+}
+
+impl Enforced {
+    /// Where it stands.
+    pub(crate) fn order(&self) -> CrlOrder {
+        self.crl.order()
+    }
+
+    fn crls(&self) -> impl Iterator<Item = &Crl> {
+        std::iter::once(&self.crl).chain(&self.conflicting)
+    }
+
+    /// Whether this CRL is among those enforced.
+    pub(crate) fn holds(&self, id: CrlId) -> bool {
+        self.crls().any(|crl| crl.id() == id)
+    }
+}
+
+/// The live state. Shared by all questions and all notices.
+pub(crate) struct Live {
+    scopes: DashMap<ScopeKey, Enforced>,
+    by_issuer: DashMap<Name, Vec<(ScopeKey, Crl)>>,
+    graph: RwLock<Graph>,
+    /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
+    pub memory: Memory,
+}
+
+impl Live {
+    pub(crate) fn new() -> Live {
+        Live {
+            scopes: DashMap::new(),
+            by_issuer: DashMap::new(),
+            graph: RwLock::new(Graph::new()),
+            memory: Memory::new(REMEMBERED_SIGNATURES),
+        }
+    }
+
+    /// What is enforced for a scope.
+    pub(crate) fn enforced(&self, scope: &ScopeKey) -> Option<Enforced> {
+        self.scopes.get(scope).map(|enforced| enforced.clone())
+    }
+
+    /// Everything that is enforced.
+    pub(crate) fn all(&self) -> Vec<(ScopeKey, Enforced)> {
+        self.scopes.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
+    }
+
+    /// How many scopes are enforced.
+    pub(crate) fn scopes(&self) -> usize {
+        self.scopes.len()
+    }
+
+    /// The CRL with this identity, if it is enforced in this scope: the base of a difference.
+    pub(crate) fn base(&self, scope: &ScopeKey, id: CrlId) -> Option<Crl> {
+        let enforced = self.scopes.get(scope)?;
+        enforced.crls().find(|crl| crl.id() == id).cloned()
+    }
+
+    /// Makes `enforced` what readers see from now on.
+    pub(crate) fn swap(&self, scope: ScopeKey, enforced: Enforced) {
+        let mut listed = self.by_issuer.entry(enforced.crl.issuer().clone()).or_default();
+        let others = listed.iter().filter(|(key, _)| *key != scope).cloned();
+        let ours = enforced.crls().map(|crl| (scope, crl.clone()));
+        let next: Vec<(ScopeKey, Crl)> = others.chain(ours).collect();
+        *listed = next;
+        drop(listed);
+        self.scopes.insert(scope, enforced);
+    }
+
+    /// Takes in a certificate that may help to build paths; tells whether it was new.
+    pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
+        let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        graph.insert(certificate)
+    }
+
+    /// The known certificates of a subject that have this identity as issuers.
+    pub(crate) fn certificates_of(&self, issuer: IssuerId, subject: &Name) -> Vec<Certificate> {
+        let mut found = self.by_subject(subject);
+        found.retain(|certificate| certificate.as_issuer() == issuer);
+        found
+    }
+}
+
+impl CertificateSource for Live {
+    fn by_subject(&self, subject: &Name) -> Vec<Certificate> {
+        self.graph.read().unwrap_or_else(PoisonError::into_inner).by_subject(subject)
+    }
+}
+
+impl CrlSource for Live {
+    fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
+        self.by_issuer.get(issuer).map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
+    }
+}

@@ -1,0 +1,7 @@
+//! What a validator holds: [`live`] is what readers see, [`journal`] what survives a kill.
+
+pub(crate) mod journal;
+pub(crate) mod live;
+
+pub(crate) use journal::{Applied, Journal, JournalError, Owed};
+pub(crate) use live::{Enforced, Live, ScopeKey};

@@ -1,0 +1,126 @@
+//! Subscriptions, received and answered (functions 104, 105 and 411 of the original): the registry is the list of
+//! destinations, and whoever is responsible writes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use revocast_bus::{Bucket, Bus, BusError, Call, Service, ServiceSpec, serve};
+use revocast_messages::subjects;
+use revocast_messages::{
+    Headers, Instance, Interest, Registration, Role, ScopeState, SubscriptionAnswer, SubscriptionRequest,
+    codec, decode, encode, headers, registry_key,
+};
+use revocast_pki::identity::IssuerId;
+use tracing::{info, warn};
+
+/// Requests that are answered at once; further ones wait.
+const CONCURRENCY: usize = 16;
+
+/// Who answers, and for whom.
+#[derive(Clone, Debug)]
+pub struct Responsible {
+    /// Its role.
+    pub role: Role,
+    /// Its instance.
+    pub instance: Instance,
+    /// The issuers whose subscriptions it answers, besides those to all issuers.
+    pub issuers: Vec<IssuerId>,
+    /// The longest lease that it gives.
+    pub longest_lease: Duration,
+}
+
+/// What the responsible one knows at the moment of the answer.
+pub trait Knowledge: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64;
+    /// The newest state of an issuer's scopes, or of all.
+    fn scopes(&self, issuer: Option<IssuerId>) -> impl Future<Output = Vec<ScopeState>> + Send;
+}
+
+struct Registrar<K> {
+    registry: Bucket,
+    who: Responsible,
+    knowledge: K,
+}
+
+/// Answers requests until the service is dropped or stopped.
+pub async fn start<K: Knowledge>(bus: &Bus, who: Responsible, knowledge: K) -> Result<Service, BusError> {
+    // Each instance hears requests for all issuers; of several instances of a role one answers for one issuer.
+    let group = who.role.token();
+    let mut endpoints = vec![("pki.subscribe.all.*".to_owned(), None)];
+    endpoints.extend(who.issuers.iter().map(|issuer| (format!("pki.subscribe.{issuer}.*"), Some(group))));
+    let registry = bus.bucket(subjects::SUBSCRIPTIONS).await?;
+    let spec = ServiceSpec {
+        name: format!("revocast-{}-subscriptions", who.role),
+        description: "answers subscriptions to CRL notices".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        metadata: [("instance".to_owned(), who.instance.to_string())].into(),
+        concurrency: CONCURRENCY,
+    };
+    let registrar = Arc::new(Registrar { registry, who, knowledge });
+    serve(bus, spec, &endpoints, move |call| {
+        let registrar = registrar.clone();
+        async move { registrar.answer(&call).await }
+    })
+    .await
+}
+
+impl<K: Knowledge> Registrar<K> {
+    async fn answer(&self, call: &Call) -> Result<(Headers, Bytes), String> {
+        let json = call.header(headers::CONTENT_TYPE) == Some("application/json");
+        let request: SubscriptionRequest =
+            if json { codec::from_json(&call.payload) } else { decode(&call.payload) }
+                .map_err(|error| error.to_string())?;
+        let answer = self.decide(call, &request).await;
+        let body = if json { codec::to_json(&answer) } else { encode(&answer) };
+        let body = body.map_err(|error| error.to_string())?;
+        let kind =
+            if json { vec![(headers::CONTENT_TYPE, "application/json".to_owned())] } else { Vec::new() };
+        Ok((kind, body.into()))
+    }
+
+    async fn decide(&self, call: &Call, request: &SubscriptionRequest) -> SubscriptionAnswer {
+        let refused = |why: String| SubscriptionAnswer::Refused { why };
+        // The broker's permissions bind the validator's name to the subject: the body must not say another.
+        if call.subject != request.subject().to_string() {
+            return refused(format!("the subject {} is another validator's or issuer's", call.subject));
+        }
+        let registered = match request.interest {
+            Interest::Stop => self
+                .registry
+                .delete(&registry_key(request.issuer, &request.validator))
+                .await
+                .map(|()| SubscriptionAnswer::Stopped),
+            Interest::Start { payload, lease_s } => {
+                let longest =
+                    self.who.longest_lease.as_secs().min(u64::from(SubscriptionRequest::MAX_LEASE_S));
+                if lease_s == 0 || u64::from(lease_s) > longest {
+                    return refused(format!("a lease of {lease_s} s: 1 to {longest} s are given"));
+                }
+                let registration = Registration {
+                    validator: request.validator.clone(),
+                    issuer: request.issuer,
+                    payload,
+                    lapses_at_ms: self.knowledge.now_ms() + i64::from(lease_s) * 1_000,
+                    locations: request.locations.clone(),
+                    responsible: self.who.instance.clone(),
+                };
+                self.register(&registration).await
+            }
+        };
+        registered.unwrap_or_else(|error| {
+            warn!(%error, validator = %request.validator, "a subscription was not registered");
+            refused(format!("the registry cannot be written: {error}"))
+        })
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<SubscriptionAnswer, BusError> {
+        let body = encode(registration)
+            .map_err(|error| BusError::Damaged { what: "a registration".into(), why: error.to_string() })?;
+        self.registry.put(&registration.key(), body.into()).await?;
+        info!(validator = %registration.validator, issuer = ?registration.issuer, "subscription");
+        let scopes = self.knowledge.scopes(registration.issuer).await;
+        Ok(SubscriptionAnswer::Accepted { role: self.who.role, instance: self.who.instance.clone(), scopes })
+    }
+}
