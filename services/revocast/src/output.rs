@@ -18,7 +18,6 @@ impl Output {
     }
 
     /// Whether a machine reads along.
-    #[allow(dead_code, reason = "asked by the verbs that stream")]
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }

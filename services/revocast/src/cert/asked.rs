@@ -14,6 +14,7 @@ use revocast_pki::verdict::{Outcome, Report};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::Files;
+use super::fleet::Carried;
 
 /// Tried paths told under `--all-paths`: as many as anybody reads.
 const TOLD: usize = 256;
@@ -23,7 +24,7 @@ const TOLD: usize = 256;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Asked {
     /// Certificates that are believed. Each binds by name, key, validity and its constraints (RFC 5937).
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "batch")]
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["batch", "validator"])]
     #[serde(deserialize_with = "one_or_many")]
     anchor: Vec<PathBuf>,
     /// Anchors bind by name and key alone.
@@ -87,6 +88,19 @@ pub(super) struct Asked {
     #[arg(long)]
     #[serde(alias = "all_paths")]
     all_paths: bool,
+}
+
+impl Asked {
+    /// What goes along when a validator is asked, whose policy says the rest.
+    pub(super) fn carried(&self) -> Carried<'_> {
+        Carried {
+            certificate: self.cert.as_deref(),
+            untrusted: &self.untrusted,
+            dns: self.dns.as_deref(),
+            eku: self.eku.as_ref().map(ToString::to_string),
+            explain: self.all_paths,
+        }
+    }
 }
 
 /// How revocation counts.

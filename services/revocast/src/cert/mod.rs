@@ -1,11 +1,12 @@
-//! `revocast cert`: questions about certificates, answered here without network.
+//! `revocast cert`: questions about certificates, answered here without network, or by the fleet.
 //!
 //! `check` reads what a question names (`asked`, `files`), asks the path engine, and prints the verdict; `batch` does so
-//! for many questions, one line each.
+//! for many questions, one line each; `fleet` puts the question to a validator.
 
 mod asked;
 mod batch;
 mod files;
+mod fleet;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use asked::{Asked, AskedError};
 use files::Files;
+use fleet::FleetArgs;
 
 /// Signatures remembered over a batch: as many as ten thousand questions with new certificates make.
 const REMEMBERED: usize = 1 << 16;
@@ -33,6 +35,7 @@ pub(crate) enum CertVerb {
     ///   revocast cert check --anchor root.pem --cert leaf.pem --untrusted chain.pem --crl crls/
     ///   revocast cert check --anchor root.pem --cert leaf.pem --revocation none --dns www.example.org
     ///   revocast cert check --batch questions.jsonl
+    ///   revocast cert check --cert leaf.pem --validator any --nats nats://127.0.0.1:4222
     #[command(verbatim_doc_comment)]
     Check(CheckArgs),
 }
@@ -46,10 +49,15 @@ pub(crate) struct CheckArgs {
     /// Paths are relative to the file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["anchor", "cert"])]
     batch: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArgs,
 }
 
 pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
     let CertVerb::Check(args) = verb;
+    if args.fleet.is_asked() {
+        return args.fleet.run(&args.asked.carried(), output);
+    }
     match &args.batch {
         Some(file) => batch::run(file, now()).map(|()| Exit::Ok),
         None => check(&args.asked, output),
