@@ -11,7 +11,6 @@ pub(crate) enum Exit {
     /// Invalid, revoked, or not as declared.
     Invalid = 1,
     /// It cannot be told.
-    #[allow(dead_code, reason = "said by the verbs that judge")]
     Indeterminate = 2,
     /// The words on the command line, or in a configuration, are wrong.
     Usage = 3,
