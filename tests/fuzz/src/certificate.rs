@@ -18,9 +18,12 @@ pub fn holds(octets: &[u8]) {
     let _ = (certificate.basic_constraints(), certificate.key_usage(), certificate.policy_constraints());
     let _ = (certificate.inhibit_any_policy(), certificate.policies().map(Iterator::count));
     let _ = certificate.policy_mappings().map(Iterator::count);
-    let _ = certificate.subject_alt_names().map(|names| names.map(|name| name.to_string()).count());
-    let _ =
-        certificate.crl_distribution_points().map(|points| points.map(|point| format!("{point:?}")).count());
+    for name in certificate.subject_alt_names().into_iter().flatten() {
+        let _ = (name.to_string(), name.directory());
+    }
+    for point in certificate.crl_distribution_points().into_iter().flatten() {
+        let _ = format!("{point:?}");
+    }
     let _ = certificate.authority_info_access().map(Iterator::count);
     let _ = certificate.unknown_critical_extension().map(|oid: Oid<'_>| oid.to_string());
     for policy in [AlgorithmPolicy::DEFAULT, AlgorithmPolicy::LEGACY] {
