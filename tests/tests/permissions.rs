@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use revocast_bus::declare::{Declaration, built_in};
-use revocast_bus::{Bus, BusError, Followed, Follower, Published, ServiceSpec, Standing, Stored, serve};
+use revocast_bus::{
+    Bus, BusConfig, BusError, Followed, Follower, Published, ServiceSpec, Standing, Stored, serve,
+};
 use revocast_fleet::{Overview, Publisher, beat};
 use revocast_messages::{CrlNotice, Instance, Origin, Role, subjects};
 use revocast_pki::asn1::Time;
@@ -264,9 +266,13 @@ async fn refusing_validator(server: &NatsServer) -> revocast_bus::Service {
 async fn questions_are_answered_into_the_inbox_of_whoever_asked() {
     let server = NatsServer::with_accounts().await;
     let _service = refusing_validator(&server).await;
-    let client = server.as_role("client").await;
-    let refused = client.ask(subjects::VALIDATE, &Vec::new(), "x".into(), DEADLINE).await;
-    assert!(matches!(refused, Err(BusError::Refused { .. })), "{refused:?}");
+    // The role's own inbox, and one below it for an instance.
+    for inbox in ["_INBOX_client", "_INBOX_client.c7"] {
+        let config = BusConfig { inbox_prefix: Some(inbox.into()), ..server.config_of("client") };
+        let client = Bus::connect(&config, inbox).await.unwrap();
+        let refused = client.ask(subjects::VALIDATE, &Vec::new(), "x".into(), DEADLINE).await;
+        assert!(matches!(refused, Err(BusError::Refused { .. })), "{inbox}: {refused:?}");
+    }
     assert_nothing_was_denied(&server);
 }
 
