@@ -461,7 +461,8 @@ fn publish(authority: &Authority, args: &PublishArgs, output: &Output) -> Result
     })
 }
 
-async fn publish_over(authority: &Authority, bus: &Bus, instance: &str) -> Result<(), Failure> {
+/// Publishes what the ledger has still to tell, in the name of `instance`.
+pub(crate) async fn publish_over(authority: &Authority, bus: &Bus, instance: &str) -> Result<(), Failure> {
     let outbox = Outbox::new(bus, instance).await;
     loop {
         let rows = authority.ledger().outbox(BATCH).map_err(Failure::io)?;

@@ -6,6 +6,8 @@ mod bus;
 mod ca;
 mod cert;
 mod clock;
+mod crl;
+mod demo;
 mod exit;
 mod nats;
 mod notices;
@@ -44,6 +46,14 @@ enum Command {
     /// Ask about certificates.
     #[command(subcommand)]
     Cert(cert::CertVerb),
+    /// See the main job: nine CAs, a fleet of validators, a revocation enforced within milliseconds.
+    ///
+    /// Example: revocast demo --validators 8 --nats-server ./nats-server
+    #[command(verbatim_doc_comment)]
+    Demo(demo::DemoArgs),
+    /// Look at CRLs, compare, rebuild, verify, lint them.
+    #[command(subcommand)]
+    Crl(crl::CrlVerb),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
@@ -88,6 +98,8 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
         Command::Cert(verb) => cert::run(verb, output),
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
         Command::Notices(verb) => notices::run(&verb, output),
         Command::Status(args) => status::run(&args, output),
