@@ -259,7 +259,10 @@ async fn refusing_validator(server: &NatsServer) -> revocast_bus::Service {
         concurrency: 1,
     };
     let endpoints = [(subjects::VALIDATE.to_owned(), Some("validators"))];
-    serve(&bus, spec, &endpoints, |_| async { Err("no".to_owned()) }).await.unwrap()
+    let service = serve(&bus, spec, &endpoints, |_| async { Err("no".to_owned()) }).await.unwrap();
+    // The broker takes what a connection says in order: once it answers, it knows the service.
+    bus.stream_state(subjects::NOTICES).await.unwrap();
+    service
 }
 
 #[tokio::test]
