@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
 
 mod fleet;
+mod nats_cluster;
 mod nats_server;
 mod process;
 
 pub use fleet::{Fleet, program};
-pub use nats_server::NatsServer;
+pub use nats_cluster::NatsCluster;
+pub use nats_server::{NatsServer, PASSWORD};
 pub use process::{Process, signal};
 
 use std::time::Duration;
