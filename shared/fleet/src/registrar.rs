@@ -38,6 +38,48 @@ pub trait Knowledge: Send + Sync + 'static {
     fn scopes(&self, issuer: Option<IssuerId>) -> impl Future<Output = Vec<ScopeState>> + Send;
 }
 
+/// How often it is looked whether there are other issuers to answer for.
+const ISSUERS_INTERVAL: Duration = Duration::from_secs(1);
+/// At most this many issuers are answered for by name, one subscription at the broker each; requests for all issuers
+/// reach every instance anyway.
+const MAX_ISSUERS: usize = 4_096;
+
+/// Answers requests for as long as it is polled, for the issuers that `issuers` names at each moment, in ascending
+/// order; `told` hears `None` when that begins to work, and why it does not.
+pub async fn keep_answering<K: Knowledge + Clone>(
+    bus: &Bus,
+    who: Responsible,
+    knowledge: K,
+    issuers: impl Fn() -> Vec<IssuerId>,
+    told: impl Fn(Option<&BusError>),
+) -> std::convert::Infallible {
+    let mut looking = tokio::time::interval(ISSUERS_INTERVAL);
+    looking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut answering: Option<(Vec<IssuerId>, Service)> = None;
+    loop {
+        looking.tick().await;
+        let mut now = issuers();
+        now.truncate(MAX_ISSUERS);
+        if answering.as_ref().is_some_and(|(then, _)| *then == now) {
+            continue;
+        }
+        let who = Responsible { issuers: now.clone(), ..who.clone() };
+        match start(bus, who, knowledge.clone()).await {
+            Ok(service) => {
+                told(None);
+                // The new one listens already, so that no request falls between the two.
+                if let Some((_, before)) = answering.replace((now, service)) {
+                    before.stop().await;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "subscriptions cannot be answered yet");
+                told(Some(&error));
+            }
+        }
+    }
+}
+
 struct Registrar<K> {
     registry: Bucket,
     who: Responsible,
