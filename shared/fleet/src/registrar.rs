@@ -11,7 +11,8 @@ use revocast_messages::{
     Headers, Instance, Interest, Registration, Role, ScopeState, SubscriptionAnswer, SubscriptionRequest,
     codec, decode, encode, headers, registry_key,
 };
-use revocast_pki::identity::IssuerId;
+use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
+use revocast_store::{Held, Shelf};
 use tracing::{info, warn};
 
 /// Requests that are answered at once; further ones wait.
@@ -78,6 +79,37 @@ pub async fn keep_answering<K: Knowledge + Clone>(
             }
         }
     }
+}
+
+/// What a service knows whose CRLs are on a shelf. Cheap to clone.
+#[derive(Clone)]
+pub struct ShelfKnowledge {
+    shelf: Arc<Shelf>,
+    now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl ShelfKnowledge {
+    /// Over `shelf`; `now_ms` tells the milliseconds since the Unix epoch.
+    pub fn new(shelf: Arc<Shelf>, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> ShelfKnowledge {
+        ShelfKnowledge { shelf, now_ms: Arc::new(now_ms) }
+    }
+}
+
+impl Knowledge for ShelfKnowledge {
+    fn now_ms(&self) -> i64 {
+        (self.now_ms)()
+    }
+
+    async fn scopes(&self, issuer: Option<IssuerId>) -> Vec<ScopeState> {
+        self.shelf.read(|holdings| {
+            let wanted = holdings.crls().filter(|((of, ..), _)| issuer.is_none_or(|issuer| issuer == *of));
+            wanted.map(|(&(issuer, scope, kind), held)| state(issuer, scope, kind, held)).collect()
+        })
+    }
+}
+
+fn state(issuer: IssuerId, scope: ScopeId, kind: CrlKind, held: &Held) -> ScopeState {
+    ScopeState { issuer, scope, kind, number: held.crl.number() }
 }
 
 struct Registrar<K> {

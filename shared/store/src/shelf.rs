@@ -117,6 +117,10 @@ impl Shelf {
         let (rank, held, scopes) = self.read(|holdings| {
             (holdings.rank(&key, &order), holdings.crl(&key).cloned(), holdings.crls().count())
         });
+        if self.read(|holdings| holdings.is_conflicting(&key, &order)) {
+            // Whatever it is, validators join both; here the higher one stands.
+            warn!(issuer = %crl.issuer(), number = ?order.number, "ALARM: two CRLs under one number");
+        }
         match (rank, held) {
             (Rank::Same, Some(held)) => return Ok(Kept::Same(held)),
             (Rank::Lower, Some(held)) => return Ok(Kept::Lower(held)),
