@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
 
+mod fleet;
 mod nats_server;
 mod process;
 
+pub use fleet::{Fleet, program};
 pub use nats_server::NatsServer;
 pub use process::{Process, signal};
 

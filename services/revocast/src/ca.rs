@@ -4,18 +4,21 @@
 //! published by this process at once or, if the broker cannot be reached, by the authority's service.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use revocast_authority::{Authority, CertificateRequest, NewCa, Outbox, Profile, Revocation};
+use revocast_authority::{Authority, CertificateRequest, NewCa, Outbox, Profile, Revocation, Revoked};
 use revocast_bus::Bus;
+use revocast_fleet::{Wait, WaitReport};
 use revocast_pki::asn1::minimal_integer;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Reason;
+use revocast_pki::identity::CrlNumber;
 use revocast_pki::mint::{KeyKind, SigningKey};
 use serde::Serialize;
 
 use crate::bus::{BusArgs, block_on};
+use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, table};
 
@@ -175,6 +178,13 @@ pub(crate) struct RevokeArgs {
     /// Why: keyCompromise, superseded, cessationOfOperation ... (RFC 5280 5.3.1).
     #[arg(long, value_name = "REASON", default_value = "unspecified")]
     reason: Reason,
+    /// Return when every subscribed validator enforces it, and print who took how long. Exit code 2 if one does not
+    /// in time, or if its lease lapsed.
+    #[arg(long, conflicts_with = "offline")]
+    wait: bool,
+    /// How long to wait at most.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
     #[command(flatten)]
     publish: PublishArgs,
 }
@@ -310,17 +320,86 @@ fn revoke(args: &RevokeArgs, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::usage("name what is to be revoked: --serial HEX or --cert FILE"));
     }
     let mut authority = open(&args.publish.ledger)?;
+    if args.wait {
+        return block_on(revoke_and_wait(&mut authority, args, &revocations, output));
+    }
     let revoked = authority.revoke(&args.ca, &revocations, now_ms()).map_err(Failure::usage)?;
     publish(&authority, &args.publish, output)?;
-    output.result(&revoked.notice, || {
-        format!(
-            "{} revoked now; CRL {} lists {} entries",
-            revoked.newly,
-            number(&revoked.crl),
-            revoked.crl.entries()
-        )
-    });
+    output.result(&RevokedReport::of(&revoked, None), || sentence(&revoked));
     Ok(Exit::Ok)
+}
+
+/// Revokes, publishes, and returns when every subscriber enforces it.
+async fn revoke_and_wait(
+    authority: &mut Authority,
+    args: &RevokeArgs,
+    revocations: &[Revocation],
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let bus = args.publish.bus.connect().await?;
+    let issuer = authority.ca_certificate(&args.ca).map_err(Failure::usage)?.as_issuer();
+    let wait = Wait::begin(&bus, issuer, now_ms()).await.map_err(Failure::io)?;
+    let revoked = authority.revoke(&args.ca, revocations, now_ms()).map_err(Failure::usage)?;
+    output.progress(&sentence(&revoked));
+    publish_over(authority, &bus, &args.publish.ledger.instance).await?;
+    let notice = &revoked.notice;
+    let head =
+        bus.head(notice.origin.role.stream(), &notice.subject().to_string()).await.map_err(Failure::io)?;
+    let stored_at_ms = head.map_or_else(now_ms, |head| head.stored_at_ms());
+    let scope = (notice.issuer, notice.scope, notice.kind);
+    let report = wait.finish(scope, notice.order(), stored_at_ms, args.timeout).await;
+    output.result(&RevokedReport::of(&revoked, Some(&report)), || {
+        format!("{}\n{}", sentence(&revoked), told(&report))
+    });
+    bus.close().await;
+    let all = report.missing.is_empty() && report.unknown.is_empty();
+    Ok(if all { Exit::Ok } else { Exit::Indeterminate })
+}
+
+#[derive(Serialize)]
+struct RevokedReport<'a> {
+    newly_revoked: usize,
+    crl_number: Option<CrlNumber>,
+    crl_id: String,
+    entries: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<&'a WaitReport>,
+}
+
+impl RevokedReport<'_> {
+    fn of<'a>(revoked: &Revoked, fleet: Option<&'a WaitReport>) -> RevokedReport<'a> {
+        RevokedReport {
+            newly_revoked: revoked.newly,
+            crl_number: revoked.crl.number(),
+            crl_id: revoked.crl_id().to_string(),
+            entries: revoked.crl.entries(),
+            fleet,
+        }
+    }
+}
+
+fn sentence(revoked: &Revoked) -> String {
+    format!(
+        "{} revoked now; CRL {} lists {} entries",
+        revoked.newly,
+        number(&revoked.crl),
+        revoked.crl.entries()
+    )
+}
+
+fn told(report: &WaitReport) -> String {
+    let enforced = report
+        .enforced
+        .iter()
+        .map(|(validator, took)| [validator.to_string(), format!("enforces after {took} ms")]);
+    let missing =
+        report.missing.iter().map(|validator| [validator.to_string(), "DOES NOT ENFORCE IT YET".into()]);
+    let unknown =
+        report.unknown.iter().map(|validator| [validator.to_string(), "unknown: its lease lapsed".into()]);
+    if report.enforced.is_empty() && report.missing.is_empty() && report.unknown.is_empty() {
+        return "Nobody is subscribed.".into();
+    }
+    table(["VALIDATOR", "STATE"], enforced.chain(missing).chain(unknown))
 }
 
 fn crl(args: &CrlArgs, output: &Output) -> Result<Exit, Failure> {
@@ -382,7 +461,8 @@ fn publish(authority: &Authority, args: &PublishArgs, output: &Output) -> Result
     })
 }
 
-async fn publish_over(authority: &Authority, bus: &Bus, instance: &str) -> Result<(), Failure> {
+/// Publishes what the ledger has still to tell, in the name of `instance`.
+pub(crate) async fn publish_over(authority: &Authority, bus: &Bus, instance: &str) -> Result<(), Failure> {
     let outbox = Outbox::new(bus, instance).await;
     loop {
         let rows = authority.ledger().outbox(BATCH).map_err(Failure::io)?;
@@ -466,8 +546,4 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

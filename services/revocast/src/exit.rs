@@ -11,7 +11,6 @@ pub(crate) enum Exit {
     /// Invalid, revoked, or not as declared.
     Invalid = 1,
     /// It cannot be told.
-    #[allow(dead_code, reason = "said by the verbs that judge")]
     Indeterminate = 2,
     /// The words on the command line, or in a configuration, are wrong.
     Usage = 3,
@@ -30,6 +29,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Failure {
     /// What was asked for is wrong.
     Usage(String),
+    /// An object that was given is not what it should be.
+    Invalid(String),
     /// Something that it needs does not work.
     Io(String),
 }
@@ -38,6 +39,11 @@ impl Failure {
     /// A wrong word, file or value.
     pub(crate) fn usage(why: impl Display) -> Failure {
         Failure::Usage(why.to_string())
+    }
+
+    /// An object that cannot be read, or does not verify.
+    pub(crate) fn invalid(why: impl Display) -> Failure {
+        Failure::Invalid(why.to_string())
     }
 
     /// Something that does not work.
@@ -49,6 +55,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
+            Failure::Invalid(_) => Exit::Invalid,
             Failure::Io(_) => Exit::Io,
         }
     }
@@ -56,7 +63,7 @@ impl Failure {
     /// In words.
     pub(crate) fn why(&self) -> &str {
         match self {
-            Failure::Usage(why) | Failure::Io(why) => why,
+            Failure::Usage(why) | Failure::Invalid(why) | Failure::Io(why) => why,
         }
     }
 }

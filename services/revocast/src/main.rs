@@ -4,10 +4,16 @@
 
 mod bus;
 mod ca;
+mod cert;
+mod clock;
+mod crl;
+mod demo;
 mod exit;
 mod nats;
+mod notices;
 mod output;
 mod service;
+mod status;
 
 use std::process::ExitCode;
 
@@ -37,9 +43,35 @@ enum Command {
     /// Work with the CAs of an authority's ledger.
     #[command(subcommand)]
     Ca(ca::CaVerb),
+    /// Ask about certificates.
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
+    /// See the main job: nine CAs, a fleet of validators, a revocation enforced within milliseconds.
+    ///
+    /// Example: revocast demo --validators 8 --nats-server ./nats-server
+    #[command(verbatim_doc_comment)]
+    Demo(demo::DemoArgs),
+    /// Look at CRLs, compare, rebuild, verify, lint them.
+    #[command(subcommand)]
+    Crl(crl::CrlVerb),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
+    /// What travels between the services.
+    #[command(subcommand)]
+    Notices(notices::NoticesVerb),
+    /// Who enforces what: each scope, each validator, its number, lag and age.
+    ///
+    /// Exit code 2 if a subscriber is behind.
+    ///
+    /// Examples:
+    ///   revocast status
+    ///   revocast status --watch --json
+    #[command(verbatim_doc_comment)]
+    Status(status::StatusArgs),
+    /// A validator: enforces CRLs, answers questions.
+    #[command(subcommand)]
+    Validator(service::ValidatorVerb),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +97,12 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
+        Command::Cert(verb) => cert::run(verb, output),
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
+        Command::Notices(verb) => notices::run(&verb, output),
+        Command::Status(args) => status::run(&args, output),
+        Command::Validator(verb) => service::validator(verb, output),
     }
 }

@@ -18,7 +18,6 @@ impl Output {
     }
 
     /// Whether a machine reads along.
-    #[allow(dead_code, reason = "asked by the verbs that stream")]
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
@@ -36,7 +35,6 @@ impl Output {
     }
 
     /// One of a stream of results: a line of JSON, or of text.
-    #[allow(dead_code, reason = "said by the verbs that stream")]
     pub(crate) fn record(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match serde_json::to_string(value) {
             Ok(json) if self.json => line(&json),

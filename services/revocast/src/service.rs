@@ -19,6 +19,15 @@ pub(crate) enum AuthorityVerb {
     Run(RunArgs),
 }
 
+#[derive(Subcommand)]
+pub(crate) enum ValidatorVerb {
+    /// Run the service: enforce CRLs the moment they are announced, answer whether certificates are valid.
+    ///
+    /// Example: revocast validator run --config ops/validator.toml
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+}
+
 /// Options of every service.
 #[derive(Args)]
 pub(crate) struct RunArgs {
@@ -39,6 +48,11 @@ pub(crate) struct RunArgs {
 pub(crate) fn authority(verb: AuthorityVerb, output: &Output) -> Result<Exit, Failure> {
     let AuthorityVerb::Run(args) = verb;
     serve("authority", &args, output, revocast_authority::run)
+}
+
+pub(crate) fn validator(verb: ValidatorVerb, output: &Output) -> Result<Exit, Failure> {
+    let ValidatorVerb::Run(args) = verb;
+    serve("validator", &args, output, revocast_validator::run)
 }
 
 /// Loads a service's configuration, shows it or runs the service with it.

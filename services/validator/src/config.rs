@@ -25,6 +25,9 @@ pub struct ValidatorConfig {
     pub default_policy: String,
     /// Files and folders of certificates that may help to build paths; none is believed by being there.
     pub certificates: Vec<PathBuf>,
+    /// URL prefixes of repositories that may be asked for what a notice names, besides the distribution points of
+    /// known certificates.
+    pub repositories: Vec<String>,
     /// Whose notices it subscribes to.
     pub subscribe: Subscribe,
     /// The payload that it wishes in notices.
@@ -41,9 +44,6 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
-    /// Scopes without contact to the broker are polled this often, with jitter.
-    #[serde(with = "humantime_serde")]
-    pub poll: Duration,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -60,6 +60,7 @@ impl Default for ValidatorConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
             default_policy: "default".into(),
             certificates: Vec::new(),
+            repositories: Vec::new(),
             subscribe: Subscribe::All,
             payload: Payload::Full,
             lease: Duration::from_secs(60),
@@ -67,7 +68,6 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
-            poll: Duration::from_secs(60),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             policies: BTreeMap::new(),

@@ -39,7 +39,10 @@ impl Counts {
             question_seconds: metrics.histogram("revocast_question_seconds", "per question"),
             conflicts: metrics.counter("revocast_crl_conflicts", "CRLs of one number with different words"),
             crl_number: metrics.gauge("x509_crl_number", "CRL number that is enforced"),
-            crl_next_update: metrics.gauge("x509_crl_next_update", "nextUpdate of the CRL that is enforced, seconds since the epoch"),
+            crl_next_update: metrics.gauge(
+                "x509_crl_next_update",
+                "nextUpdate of the CRL that is enforced, seconds since the epoch",
+            ),
         }
     }
 }

@@ -83,6 +83,9 @@ impl std::fmt::Debug for Credentials {
 /// A request without an answer fails after this long.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Closing takes no longer than this, whatever the broker does: a service stops within two seconds.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Messages that may wait in one subscription before the client drops some (and says so): notices are a few
 /// kilobytes, so this bounds a subscription to megabytes.
 const SUBSCRIPTION_CAPACITY: usize = 4_096;
@@ -179,13 +182,22 @@ impl Bus {
         self.client.server_info().max_payload
     }
 
-    /// Hands everything that was published to the broker, then closes.
+    /// Hands everything that was published to the broker, then closes. Without a connection there is nobody to hand
+    /// it to, and it closes at once.
     pub async fn close(&self) {
-        if let Err(error) = self.client.flush().await {
-            warn!(%error, "what was published last may not have reached the broker");
+        if !self.is_connected() {
+            return;
         }
-        if let Err(error) = self.client.drain().await {
-            warn!(%error, "the broker connection did not drain");
+        let handed = async {
+            if let Err(error) = self.client.flush().await {
+                warn!(%error, "what was published last may not have reached the broker");
+            }
+            if let Err(error) = self.client.drain().await {
+                warn!(%error, "the broker connection did not drain");
+            }
+        };
+        if tokio::time::timeout(CLOSE_PATIENCE, handed).await.is_err() {
+            warn!("the broker does not take what was published last");
         }
     }
 

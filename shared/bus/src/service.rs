@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::service::ServiceExt;
 use bytes::Bytes;
@@ -56,14 +57,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes no more questions, and returns when those under way are answered.
+    /// Takes no more questions, and returns when those under way are answered, or after [`STOP_PATIENCE`].
     pub async fn stop(self) {
-        if let Err(error) = self.inner.stop().await {
-            debug!(%error, "the service was gone already");
+        let stopped = async {
+            if let Err(error) = self.inner.stop().await {
+                debug!(%error, "the service was gone already");
+            }
+            let _ = self.gate.acquire_many(self.concurrency).await;
+        };
+        if tokio::time::timeout(STOP_PATIENCE, stopped).await.is_err() {
+            debug!("questions under way are cut off");
         }
-        let _ = self.gate.acquire_many(self.concurrency).await;
     }
 }
+
+/// A service that stops waits no longer than this for its answers.
+const STOP_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Serves `endpoints`, each a subject and the queue group in which its questions are shared out
 /// (`None`: every instance gets every question), with one handler.

@@ -5,6 +5,7 @@
 //! *validate* the whole. Signed bytes are kept as they arrived; hashes and signatures run over them.
 
 pub mod asn1;
+pub mod bundle;
 pub mod certificate;
 pub mod crl;
 pub mod distribution_point;

@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, Tag, Tlv, push_tlv};
+use crate::asn1::{Asn1Error, Asn1ErrorKind, Oid, Reader, Tag, Tlv, Writer, push_tlv};
 
 /// First octet of every normal form.
 pub const NORMAL_FORM_VERSION: u8 = 1;
@@ -113,76 +113,97 @@ impl Ord for Name {
 }
 
 fn normal_form(mut rdns: Reader<'_>) -> Result<Vec<u8>, Asn1Error> {
-    let mut normal = vec![NORMAL_FORM_VERSION];
+    // Folding seldom lengthens a name, so one allocation nearly always suffices.
+    let mut normal = Writer::with_capacity(rdns.rest().len() + 8);
+    normal.raw(&[NORMAL_FORM_VERSION]);
     let mut count = 0;
     while !rdns.is_empty() {
         let set = rdns.expect(Tag::SET)?;
-        let mut rdn = set.reader();
-        let mut attributes = Vec::new();
-        while !rdn.is_empty() {
-            attributes.push(normal_attribute(rdn.sequence()?)?);
-            count += 1;
-        }
+        let open = normal.open(Tag::SET);
+        count += write_rdn(set.reader(), &mut normal)?;
+        normal.close(open);
         let bad = |what| Asn1Error { at: set.at, kind: Asn1ErrorKind::Value(what) };
-        if attributes.is_empty() {
+        if set.content.is_empty() {
             return Err(bad("an empty relative distinguished name"));
         }
         if count > MAX_ATTRIBUTES {
             return Err(bad("a name of more than 256 attributes"));
         }
-        attributes.sort_unstable();
-        push_tlv(&mut normal, Tag::SET, &attributes.concat());
     }
-    Ok(normal)
+    Ok(normal.finish())
 }
 
-fn normal_attribute(mut attribute: Reader<'_>) -> Result<Vec<u8>, Asn1Error> {
+/// Writes the attributes of an RDN in the order of their normal forms; returns how many they are.
+fn write_rdn(mut rdn: Reader<'_>, normal: &mut Writer) -> Result<usize, Asn1Error> {
+    let mut rest = rdn;
+    rest.optional(Tag::SEQUENCE)?;
+    if rest.is_empty() {
+        // The usual case: one attribute needs no order.
+        return if rdn.is_empty() { Ok(0) } else { write_attribute(rdn.sequence()?, normal).map(|()| 1) };
+    }
+    let mut attributes = Vec::new();
+    while !rdn.is_empty() {
+        let mut attribute = Writer::new();
+        write_attribute(rdn.sequence()?, &mut attribute)?;
+        attributes.push(attribute.finish());
+    }
+    attributes.sort_unstable();
+    attributes.iter().for_each(|attribute| normal.raw(attribute));
+    Ok(attributes.len())
+}
+
+fn write_attribute(mut attribute: Reader<'_>, normal: &mut Writer) -> Result<(), Asn1Error> {
     let oid = attribute.oid()?;
     let value = attribute.any()?;
     attribute.finish()?;
-    let mut pair = Vec::with_capacity(value.raw.len() + 8);
-    push_tlv(&mut pair, Tag::OID, oid.content());
-    match folded(oid, &value)? {
-        Some(text) => push_tlv(&mut pair, Tag::UTF8_STRING, text.as_bytes()),
-        None => pair.extend_from_slice(value.raw),
+    let open = normal.open(Tag::SEQUENCE);
+    normal.oid(oid);
+    if is_foldable(oid, &value) {
+        write_folded(&value, normal)?;
+    } else {
+        normal.raw(value.raw);
     }
-    let mut normal = Vec::with_capacity(pair.len() + 4);
-    push_tlv(&mut normal, Tag::SEQUENCE, &pair);
-    Ok(normal)
+    normal.close(open);
+    Ok(())
 }
 
 /// PrintableString and UTF8String are folded in case and space, and so is domainComponent (RFC 5280 7.3);
 /// whatever else is compared octet by octet, tag included.
-fn folded(oid: Oid<'_>, value: &Tlv<'_>) -> Result<Option<String>, Asn1Error> {
-    let foldable = match value.tag {
+fn is_foldable(oid: Oid<'_>, value: &Tlv<'_>) -> bool {
+    match value.tag {
         Tag::PRINTABLE_STRING | Tag::UTF8_STRING => true,
         Tag::IA5_STRING => oid == attribute_type::DOMAIN_COMPONENT,
         _ => false,
-    };
-    if !foldable {
-        return Ok(None);
     }
-    let text = std::str::from_utf8(value.content)
-        .map_err(|_| Asn1Error { at: value.at, kind: Asn1ErrorKind::Value("a string that is not UTF-8") })?;
-    Ok(fold(text))
 }
 
-/// Case and space folding by the string preparation of X.520 section 7 (that of RFC 4518);
-/// `None` for a string with characters that it prohibits, which then equals only itself.
-fn fold(text: &str) -> Option<String> {
-    let prepared = if text.is_ascii() && !text.bytes().any(|octet| octet.is_ascii_control()) {
-        text.to_ascii_lowercase()
+/// Case and space folding by the string preparation of X.520 section 7 (that of RFC 4518). A string with characters
+/// that it prohibits equals only itself.
+fn write_folded(value: &Tlv<'_>, normal: &mut Writer) -> Result<(), Asn1Error> {
+    let text = std::str::from_utf8(value.content)
+        .map_err(|_| Asn1Error { at: value.at, kind: Asn1ErrorKind::Value("a string that is not UTF-8") })?;
+    if text.is_ascii() && !text.bytes().any(|octet| octet.is_ascii_control()) {
+        write_words(text.as_bytes(), u8::to_ascii_lowercase, normal);
     } else {
-        stringprep::x520prep(text, true).ok()?.into_owned()
-    };
-    let mut folded = String::with_capacity(prepared.len());
-    for word in prepared.split(' ').filter(|word| !word.is_empty()) {
-        if !folded.is_empty() {
-            folded.push(' ');
+        match stringprep::x520prep(text, true) {
+            Ok(prepared) => write_words(prepared.as_bytes(), |octet| *octet, normal),
+            Err(_) => normal.raw(value.raw),
         }
-        folded.push_str(word);
     }
-    Some(folded)
+    Ok(())
+}
+
+/// Writes the words of `text` as a UTF8String, each octet through `fold`, with one space between words.
+fn write_words(text: &[u8], fold: impl Fn(&u8) -> u8, normal: &mut Writer) {
+    let open = normal.open(Tag::UTF8_STRING);
+    let words = text.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+    for (n, word) in words.enumerate() {
+        if n > 0 {
+            normal.raw(b" ");
+        }
+        word.iter().for_each(|octet| normal.raw(&[fold(octet)]));
+    }
+    normal.close(open);
 }
 
 /// Attribute types by their short names.

@@ -13,8 +13,10 @@ pub struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 fn grow(octets: usize) {
+    ALLOCATIONS.fetch_add(1, Relaxed);
     PEAK.fetch_max(HELD.fetch_add(octets, Relaxed) + octets, Relaxed);
 }
 
@@ -53,6 +55,13 @@ pub fn memory<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     PEAK.store(before, Relaxed);
     let result = work();
     (result, HELD.load(Relaxed).saturating_sub(before), PEAK.load(Relaxed).saturating_sub(before))
+}
+
+/// What `work` gives, and how often it asked for memory.
+pub fn allocations<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALLOCATIONS.load(Relaxed);
+    let result = work();
+    (result, ALLOCATIONS.load(Relaxed) - before)
 }
 
 /// Something to measure, under a name.

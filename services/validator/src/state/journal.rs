@@ -125,7 +125,8 @@ impl Journal {
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
     /// Returns the digests of files that no mark names any more.
     pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
-        let crls = || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
+        let crls =
+            || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
         for (crl, _) in crls() {
             self.crls.put(crl.digest(), crl.der())?;
         }

@@ -4,13 +4,15 @@
 //! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
 //! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
 
-use std::sync::RwLock;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use dashmap::DashMap;
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
+use revocast_pki::distribution_point::DistributionPointName;
+use revocast_pki::general_name::GeneralName;
 use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
@@ -69,6 +71,7 @@ pub(crate) struct Live {
     scopes: DashMap<ScopeKey, Enforced>,
     by_issuer: DashMap<Name, Vec<(ScopeKey, Crl)>>,
     graph: RwLock<Graph>,
+    certificates: AtomicUsize,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -79,6 +82,7 @@ impl Live {
             scopes: DashMap::new(),
             by_issuer: DashMap::new(),
             graph: RwLock::new(Graph::new()),
+            certificates: AtomicUsize::new(0),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -117,8 +121,21 @@ impl Live {
 
     /// Takes in a certificate that may help to build paths; tells whether it was new.
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
-        let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
-        graph.insert(certificate)
+        let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
+        self.certificates.fetch_add(usize::from(new), Ordering::Relaxed);
+        new
+    }
+
+    /// How many certificates are known.
+    pub(crate) fn certificates(&self) -> usize {
+        self.certificates.load(Ordering::Relaxed)
+    }
+
+    /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.
+    pub(crate) fn crl_urls(&self, issuer: &[u8]) -> Vec<String> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        let issued = graph.iter().filter(|certificate| certificate.issuer().der() == issuer);
+        issued.flat_map(distribution_urls).collect()
     }
 
     /// The known certificates of a subject that have this identity as issuers.
@@ -129,6 +146,18 @@ impl Live {
     }
 }
 
+fn distribution_urls(certificate: &Certificate) -> Vec<String> {
+    let mut urls = Vec::new();
+    for point in certificate.crl_distribution_points().into_iter().flatten() {
+        let Some(DistributionPointName::Full(names)) = point.name else { continue };
+        urls.extend(names.filter_map(|name| match name {
+            GeneralName::Uri(url) => Some(url.to_owned()),
+            _ => None,
+        }));
+    }
+    urls
+}
+
 impl CertificateSource for Live {
     fn by_subject(&self, subject: &Name) -> Vec<Certificate> {
         self.graph.read().unwrap_or_else(PoisonError::into_inner).by_subject(subject)
@@ -137,6 +166,8 @@ impl CertificateSource for Live {
 
 impl CrlSource for Live {
     fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
-        self.by_issuer.get(issuer).map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
+        self.by_issuer
+            .get(issuer)
+            .map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
     }
 }

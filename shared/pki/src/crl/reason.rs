@@ -56,6 +56,11 @@ impl Reason {
         Reason::ALL.into_iter().find(|reason| u32::from(reason.code()) == code)
     }
 
+    /// The reasons whose flags are set, in the order of their codes.
+    pub fn in_flags(flags: Reasons) -> impl Iterator<Item = Reason> {
+        Reason::ALL.into_iter().filter(move |reason| Reasons::from(*reason).bits() & flags.bits() != 0)
+    }
+
     /// The ENUMERATED value.
     pub fn code(self) -> u8 {
         self as u8

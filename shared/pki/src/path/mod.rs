@@ -12,10 +12,13 @@ mod constraints;
 mod graph;
 mod names;
 mod policy;
+mod proven;
 mod question;
 mod search;
 mod session;
 mod signers;
+#[cfg(test)]
+pub(crate) mod tests;
 mod validation;
 
 pub use anchor::{Anchor, Anchors};
@@ -24,6 +27,7 @@ pub use budget::{Exhausted, Limits, Resource, Work};
 pub use graph::{CertificateSource, Graph};
 pub use names::AskedName;
 pub use policy::ANY_POLICY;
+pub use proven::{ProvenPath, Rechecked};
 pub use question::{Question, Requirements, RevocationMode, Sources};
 
 use crate::verdict::{Candidate, Outcome, Reason, Verdict};

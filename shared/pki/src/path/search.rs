@@ -108,7 +108,8 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
         ControlFlow::Continue(())
     }
 
-    /// Certificates of the issuer's name that are not on the path yet, nor the same key under the same name.
+    /// Certificates of the issuer's name that are not on the path yet, nor the same key under the same name. Copies
+    /// of anchors that issued themselves are left out: they lead where the anchor itself leads.
     fn issuers(&self, last: &Certificate) -> Vec<Certificate> {
         if last.issuer().is_empty() {
             return Vec::new();
@@ -116,7 +117,12 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
         let mut found = self.sources.certificates.by_subject(last.issuer());
         found.retain(|issuer| {
             let mut on_path = self.path.iter();
+            let is_copy = || {
+                let mut anchors = self.inquiry.trust.named(issuer.subject()).iter();
+                issuer.is_self_issued() && anchors.any(|anchor| anchor.spki() == issuer.spki())
+            };
             !on_path.any(|known| known.spki() == issuer.spki() && known.subject() == issuer.subject())
+                && !is_copy()
         });
         found
     }
@@ -284,15 +290,14 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
 /// might be valid; then what is wrong with a path that reached an anchor, the further down the more.
 fn weight(candidate: &Candidate) -> (u8, usize) {
     let Some(Failure { reason, certificate }) = candidate.failure else { return (u8::MAX, 0) };
-    let class = match (reason.outcome(), reason) {
-        (Outcome::Revoked, _) if certificate == 0 => 5,
-        (Outcome::Indeterminate, _) => 4,
-        (Outcome::Revoked, _) => 3,
-        _ if candidate.anchor.is_some() => 2,
-        (_, Reason::NoPath) => 0,
-        _ => 1,
-    };
-    (class, candidate.checks.len())
+    match (reason.outcome(), reason) {
+        (Outcome::Revoked, _) if certificate == 0 => (5, 0),
+        (Outcome::Indeterminate, _) => (4, 0),
+        (Outcome::Revoked, _) => (3, 0),
+        _ if candidate.anchor.is_some() => (2, candidate.checks.len()),
+        (_, Reason::NoPath) => (0, 0),
+        _ => (1, 0),
+    }
 }
 
 /// How well an issuer's key fits what the certificate says of it (4.2.1.1): the smaller, the better.

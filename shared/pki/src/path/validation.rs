@@ -77,6 +77,24 @@ pub(super) fn validate<'a>(
     Ok(Validated { policies, keys: walk.keys })
 }
 
+/// The working public keys of a path that was validated, from the target up, the anchor's last (6.1.4 (d) to (f)).
+pub(super) fn working_keys<'a>(path: Path<'a>) -> Vec<Cow<'a, [u8]>> {
+    let mut keys = vec![Cow::Borrowed(path.anchor.spki())];
+    for certificate in path.certificates.iter().rev() {
+        let key = working_key(certificate, keys.last().map(Cow::as_ref).unwrap_or_default());
+        keys.push(key);
+    }
+    keys.reverse();
+    keys
+}
+
+fn working_key<'a>(certificate: &'a Certificate, issuer_key: &[u8]) -> Cow<'a, [u8]> {
+    match signature::inherit_parameters(certificate.spki(), issuer_key) {
+        Some(inherited) => Cow::Owned(inherited),
+        None => Cow::Borrowed(certificate.spki()),
+    }
+}
+
 /// Whether `at` is within the validity of the certificate (6.1.3 (a)(2)).
 pub(super) fn valid_at(certificate: &Certificate, at: Time) -> Result<(), Reason> {
     if at < certificate.not_before() {
@@ -181,11 +199,7 @@ impl<'a, 's, 'b> Walk<'a, 's, 'b> {
     fn prepare(&mut self, index: usize) -> Result<(), Stop> {
         let certificate = &self.path.certificates[index];
         self.map_policies(index, certificate)?;
-        let issuer_key = self.keys.last().map(Cow::as_ref).unwrap_or_default();
-        let key = match signature::inherit_parameters(certificate.spki(), issuer_key) {
-            Some(inherited) => Cow::Owned(inherited),
-            None => Cow::Borrowed(certificate.spki()),
-        };
+        let key = working_key(certificate, self.keys.last().map(Cow::as_ref).unwrap_or_default());
         self.keys.push(key);
         if !certificate.is_self_issued() {
             for skip in [&mut self.explicit_policy, &mut self.policy_mapping, &mut self.inhibit_any_policy] {

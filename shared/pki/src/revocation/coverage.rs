@@ -51,7 +51,7 @@ impl<'c> Coverage<'c> {
 }
 
 /// Names that the distribution points name as CRL issuers, apart from the certificate's own issuer.
-pub(super) fn crl_issuers(certificate: &Certificate) -> Vec<Name> {
+pub(crate) fn crl_issuers(certificate: &Certificate) -> Vec<Name> {
     let mut names = Vec::new();
     for point in certificate.crl_distribution_points().into_iter().flatten() {
         for name in point.crl_issuer.into_iter().flatten().filter_map(|name| name.directory()) {

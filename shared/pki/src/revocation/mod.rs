@@ -22,7 +22,8 @@ use crate::distribution_point::Reasons;
 use crate::identity::{CrlKind, IssuerId};
 use crate::path::Exhausted;
 use crate::verdict::{Evidence, Revocation, Unknown};
-use coverage::{Coverage, crl_issuers};
+use coverage::Coverage;
+pub(crate) use coverage::crl_issuers;
 
 pub use source::{CrlSet, CrlSource};
 
@@ -43,6 +44,13 @@ pub(crate) struct Inspected {
     pub(crate) findings: Vec<Evidence>,
 }
 
+impl Inspected {
+    /// Where the work was not done to its end.
+    pub(crate) fn unknown() -> Inspected {
+        Inspected { status: Status::Unknown(Unknown::NoSigner), findings: Vec::new() }
+    }
+}
+
 /// Finds out who signed a CRL.
 pub(crate) trait Signers {
     /// Who signed `crl`, if that was someone entitled to: RFC 5280 6.3.3 (f), (g).
@@ -52,13 +60,22 @@ pub(crate) trait Signers {
     fn consider(&mut self) -> Result<(), Exhausted>;
 }
 
-/// A CRL that covers the certificate and is signed by who may.
+/// A CRL that covers the certificate and is signed by who may, brought up to date by a delta where one fits.
 #[derive(Clone)]
 struct Relevant {
     crl: Crl,
+    delta: Option<Crl>,
     signer: IssuerId,
     /// The reasons for which it speaks of the certificate.
     reasons: Reasons,
+}
+
+/// The CRLs that decide over a certificate, whatever they say.
+#[derive(Clone, Default)]
+pub(crate) struct Deciding {
+    relevant: Vec<Relevant>,
+    /// What was wrong with a CRL that covers the certificate and yet does not decide.
+    unknown: Option<Unknown>,
 }
 
 /// The status of `certificate` at `at`.
@@ -68,26 +85,17 @@ pub(crate) fn status(
     at: Time,
     signers: &mut dyn Signers,
 ) -> Result<Inspected, Exhausted> {
-    let mut answer = Answer::default();
-    let first = certificate.issuer();
-    answer.inspect(certificate, &crls.by_issuer(first), at, signers)?;
+    let mut deciding = Deciding::default();
+    deciding.add(certificate, &crls.by_issuer(certificate.issuer()), at, signers)?;
     for name in crl_issuers(certificate) {
-        answer.inspect(certificate, &crls.by_issuer(&name), at, signers)?;
+        deciding.add(certificate, &crls.by_issuer(&name), at, signers)?;
     }
-    Ok(answer.conclude())
+    Ok(deciding.status(certificate, at))
 }
 
-#[derive(Default)]
-struct Answer {
-    findings: Vec<Evidence>,
-    revoked: bool,
-    covered: Reasons,
-    unknown: Option<Unknown>,
-}
-
-impl Answer {
-    /// Takes in what the CRLs of one CRL issuer's name say.
-    fn inspect(
+impl Deciding {
+    /// Takes in those among the CRLs of one CRL issuer's name that decide.
+    pub(crate) fn add(
         &mut self,
         certificate: &Certificate,
         crls: &[Crl],
@@ -106,23 +114,46 @@ impl Answer {
                 continue;
             }
             match signers.signer_of(crl)? {
-                Some(signer) => complete.push(Relevant { crl: crl.clone(), signer, reasons }),
-                None => self.is_unknown(Unknown::NoSigner),
+                Some(signer) => complete.push(Relevant { crl: crl.clone(), delta: None, signer, reasons }),
+                None => self.unknown = Some(Unknown::NoSigner),
             }
         }
-        for relevant in deciding::of(complete) {
-            let delta = deciding::delta_for(&relevant, crls, at, signers)?;
-            self.look_into(certificate, relevant, delta, at);
+        for mut relevant in deciding::of(complete) {
+            relevant.delta = deciding::delta_for(&relevant, crls, at, signers)?;
+            self.relevant.push(relevant);
         }
         Ok(())
     }
 
-    fn look_into(&mut self, certificate: &Certificate, relevant: Relevant, delta: Option<Crl>, at: Time) {
-        let Relevant { crl, signer, reasons } = relevant;
-        let newest = delta.as_ref().unwrap_or(&crl);
+    /// What they say of the certificate at `at`: the look-up itself.
+    pub(crate) fn status(&self, certificate: &Certificate, at: Time) -> Inspected {
+        let mut answer = Answer { unknown: self.unknown, ..Answer::default() };
+        answer.findings.reserve_exact(self.relevant.len());
+        self.relevant.iter().for_each(|relevant| answer.look_into(certificate, relevant, at));
+        answer.conclude()
+    }
+
+    /// Who signed those that decide.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = IssuerId> {
+        self.relevant.iter().map(|relevant| relevant.signer)
+    }
+}
+
+#[derive(Default)]
+struct Answer {
+    findings: Vec<Evidence>,
+    revoked: bool,
+    covered: Reasons,
+    unknown: Option<Unknown>,
+}
+
+impl Answer {
+    fn look_into(&mut self, certificate: &Certificate, relevant: &Relevant, at: Time) {
+        let Relevant { crl, delta, signer, reasons } = relevant;
+        let newest = delta.as_ref().unwrap_or(crl);
         let current = newest.next_update().is_some_and(|next| at <= next);
         let known = crl.usable().is_ok() && delta.as_ref().is_none_or(|delta| delta.usable().is_ok());
-        let entry = entry_in(certificate, &crl, delta.as_ref());
+        let entry = entry_in(certificate, crl, delta.as_ref());
         let revocation = entry.map(|entry| Revocation {
             reason: entry.reason(),
             date: entry.date(),
@@ -134,9 +165,11 @@ impl Answer {
             }
             _ if !known => self.is_unknown(Unknown::UnknownCriticalExtension),
             _ if !current => self.is_unknown(Unknown::Stale),
-            _ => self.covered = self.covered.or(reasons),
+            // A current hold is a revocation, judged above.
+            _ => self.covered = self.covered.or(*reasons),
         }
-        self.findings.push(Evidence { certificate: 0, crl, delta, signer, revocation });
+        let (crl, delta) = (crl.clone(), delta.clone());
+        self.findings.push(Evidence { certificate: 0, crl, delta, signer: *signer, revocation });
     }
 
     fn is_unknown(&mut self, why: Unknown) {

@@ -117,6 +117,24 @@ pub struct PathReport {
     pub checks: Vec<CheckReport>,
 }
 
+impl Report {
+    /// An answer that was given before there was a path to look at.
+    pub fn without_path(outcome: Outcome, reason: &str, explanation: &str, at: Time) -> Report {
+        Report {
+            outcome,
+            reason: Some(reason.to_owned()),
+            explanation: explanation.to_owned(),
+            at,
+            path: Vec::new(),
+            policies: Vec::new(),
+            checks: Vec::new(),
+            crls: Vec::new(),
+            others: Vec::new(),
+            work: Work::default(),
+        }
+    }
+}
+
 impl Verdict {
     /// The verdict in words.
     pub fn report(&self) -> Report {

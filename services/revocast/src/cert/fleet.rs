@@ -1,0 +1,124 @@
+//! `revocast cert check --validator`: the same question, put to the fleet instead of to files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use revocast_client::{AskError, ask};
+use revocast_messages::{Answer, Blob, Instance, Judgement, Outcome, Question, QuestionOptions};
+use revocast_pki::bundle::{self, Item};
+
+use crate::bus::{BusArgs, block_on};
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Options of a question to the fleet.
+#[derive(Args)]
+pub(super) struct FleetArgs {
+    /// Ask the fleet: `any` validator that is free, or one by its name. Its policy says who is believed.
+    #[arg(long, value_name = "any|NAME", conflicts_with_all = ["anchor", "batch", "crl", "at"])]
+    validator: Option<String>,
+    /// The fleet's policy by name; its default if absent.
+    #[arg(long, value_name = "NAME", requires = "validator")]
+    policy_name: Option<String>,
+    /// How long to wait for the answer.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+    #[command(flatten)]
+    bus: BusArgs,
+}
+
+/// What of an offline question goes along.
+pub(super) struct Carried<'a> {
+    pub(super) certificate: Option<&'a Path>,
+    pub(super) untrusted: &'a [std::path::PathBuf],
+    pub(super) dns: Option<&'a str>,
+    pub(super) eku: Option<String>,
+    pub(super) explain: bool,
+}
+
+impl FleetArgs {
+    /// Whether the fleet is asked at all.
+    pub(super) fn is_asked(&self) -> bool {
+        self.validator.is_some()
+    }
+
+    /// Asks, and prints the verdict.
+    pub(super) fn run(&self, carried: &Carried<'_>, output: &Output) -> Result<Exit, Failure> {
+        let validator = match self.validator.as_deref() {
+            None | Some("any") => None,
+            Some(name) => Some(name.parse::<Instance>().map_err(Failure::usage)?),
+        };
+        let question = self.question(carried)?;
+        let answer = block_on(async {
+            let bus = self.bus.connect().await?;
+            ask(&bus, &question, validator.as_ref(), self.patience).await.map_err(|error| match error {
+                AskError::Refused(_) | AskError::Codec(_) => Failure::usage(error),
+                AskError::Bus(_) | AskError::Incomplete { .. } => Failure::io(error),
+            })
+        })?;
+        output.result(&answer, || text(&answer));
+        Ok(exit(&answer.judgements))
+    }
+
+    fn question(&self, carried: &Carried<'_>) -> Result<Question, Failure> {
+        let file = carried.certificate.ok_or_else(|| Failure::usage("name the certificate: --cert FILE"))?;
+        let mut certificates = certificates(file)?.into_iter();
+        let target = certificates
+            .next()
+            .ok_or_else(|| Failure::usage(format!("{}: no certificate is in it", file.display())))?;
+        let mut intermediates: Vec<Blob> = certificates.collect();
+        for path in carried.untrusted {
+            intermediates.extend(self::certificates(path)?);
+        }
+        let options = QuestionOptions {
+            policy: self.policy_name.clone(),
+            dns: carried.dns.map(str::to_owned),
+            eku: carried.eku.clone(),
+            explain: carried.explain,
+        };
+        Ok(Question { certificates: vec![target], intermediates, options })
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
+    let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
+    let items =
+        bundle::items(content).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    Ok(items.into_iter().filter_map(certificate).collect())
+}
+
+fn certificate(item: Item) -> Option<Blob> {
+    match item {
+        Item::Certificate(der) => Some(der.into()),
+        Item::Crl(_) => None,
+    }
+}
+
+fn exit(judgements: &[Judgement]) -> Exit {
+    match judgements.first().map(|judgement| judgement.outcome) {
+        Some(Outcome::Valid) => Exit::Ok,
+        Some(Outcome::Revoked | Outcome::Invalid) => Exit::Invalid,
+        Some(Outcome::Indeterminate) | None => Exit::Indeterminate,
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    let mut lines = Vec::new();
+    for judgement in &answer.judgements {
+        let why = if judgement.reason.is_empty() { String::new() } else { format!(": {}", judgement.reason) };
+        lines.push(format!(
+            "{}{why}, says {} under policy {}",
+            judgement.outcome, answer.validator, answer.policy
+        ));
+        for found in &judgement.evidence {
+            let number = found.number.map_or_else(|| "without number".into(), |number| number.to_string());
+            lines.push(format!(
+                "  by CRL {number} of issuer {}, issued {}, {} s ago",
+                found.issuer, found.this_update, found.age_s
+            ));
+        }
+        lines.extend(judgement.explanation.clone());
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,88 @@
+//! `revocast cert`: questions about certificates, answered here without network, or by the fleet.
+//!
+//! `check` reads what a question names (`asked`, `files`), asks the path engine, and prints the verdict; `batch` does so
+//! for many questions, one line each; `fleet` puts the question to a validator.
+
+mod asked;
+mod batch;
+mod files;
+mod fleet;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use revocast_pki::asn1::Time;
+use revocast_pki::signature::Memory;
+use revocast_pki::verdict::Outcome;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use asked::{Asked, AskedError};
+use files::Files;
+use fleet::FleetArgs;
+
+/// Signatures remembered over a batch: as many as ten thousand questions with new certificates make.
+const REMEMBERED: usize = 1 << 16;
+
+#[derive(Subcommand)]
+pub(crate) enum CertVerb {
+    /// Say whether a certificate is valid, revoked, invalid, or cannot be judged, and why.
+    ///
+    /// Examples:
+    ///   revocast cert check --anchor root.pem --cert leaf.pem --untrusted chain.pem --crl crls/
+    ///   revocast cert check --anchor root.pem --cert leaf.pem --revocation none --dns www.example.org
+    ///   revocast cert check --batch questions.jsonl
+    ///   revocast cert check --cert leaf.pem --validator any --nats nats://127.0.0.1:4222
+    #[command(verbatim_doc_comment)]
+    Check(CheckArgs),
+}
+
+/// What `check` is asked.
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    asked: Asked,
+    /// Read one question per line as JSON, its keys named as the options, and print one verdict per line as JSON.
+    /// Paths are relative to the file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["anchor", "cert"])]
+    batch: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
+    let CertVerb::Check(args) = verb;
+    if args.fleet.is_asked() {
+        return args.fleet.run(&args.asked.carried(), output);
+    }
+    match &args.batch {
+        Some(file) => batch::run(file, now()).map(|()| Exit::Ok),
+        None => check(&args.asked, output),
+    }
+}
+
+fn check(asked: &Asked, output: &Output) -> Result<Exit, Failure> {
+    let memory = Memory::new(REMEMBERED);
+    let answer = asked.answer(&mut Files::default(), &memory, now()).map_err(|error| match error {
+        AskedError::Usage(_) => Failure::usage(error),
+        AskedError::File(..) => Failure::io(error),
+    })?;
+    output.result(&answer, || {
+        let warnings: String = answer.warnings.iter().map(|warning| format!("\n  {warning}")).collect();
+        format!("{}{warnings}", answer.report.to_string().trim_end())
+    });
+    Ok(match answer.report.outcome {
+        Outcome::Valid => Exit::Ok,
+        Outcome::Revoked | Outcome::Invalid => Exit::Invalid,
+        Outcome::Indeterminate => Exit::Indeterminate,
+    })
+}
+
+/// The instant asked about where no other is given.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,5 @@
+//! The doors by which questions come: [`nats`] services, and [`http`]. Behind both stands the same
+//! [`Judge`](crate::question::Judge).
+
+pub(crate) mod http;
+pub(crate) mod nats;

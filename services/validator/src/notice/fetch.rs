@@ -1,0 +1,121 @@
+//! Step 4: carries a step of the plan out. What comes is bytes, believed by nobody yet.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use revocast_bus::{Bucket, Bus, BusError, Objects};
+use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
+use revocast_messages::{CrlNotice, Instance, subjects};
+use revocast_pki::crl::{Difference, DifferenceError};
+use tokio::sync::OnceCell;
+
+use super::plan::Step;
+
+/// Why a step brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unobtained {
+    /// The broker does not have it, or does not answer.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The repository does not give it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The difference does not lead there.
+    #[error(transparent)]
+    Difference(#[from] DifferenceError),
+    /// The CRL is larger than this validator takes in.
+    #[error("a CRL of {size} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// As announced.
+        size: u64,
+        /// `max_crl_bytes` of the configuration.
+        limit: usize,
+    },
+    /// Another validator is fetching it: it will be in the object store soon.
+    #[error("another validator is fetching it")]
+    Leased,
+    /// It answered "not modified" to an unconditional request.
+    #[error("the repository answered without a CRL")]
+    Nothing,
+}
+
+impl Unobtained {
+    /// Whether trying again later can help.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Unobtained::Bus(error) => error.is_passing() || matches!(error, BusError::Absent { .. }),
+            Unobtained::Fetch(error) => error.is_passing(),
+            Unobtained::Leased => true,
+            Unobtained::Difference(_) | Unobtained::TooLarge { .. } | Unobtained::Nothing => false,
+        }
+    }
+}
+
+/// Carries steps out. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Fetch {
+    bus: Bus,
+    fetcher: Fetcher,
+    instance: Instance,
+    limit: usize,
+    stores: Arc<OnceCell<(Objects, Bucket)>>,
+}
+
+impl Fetch {
+    pub(crate) fn new(bus: &Bus, fetcher: Fetcher, instance: Instance, limit: usize) -> Fetch {
+        Fetch { bus: bus.clone(), fetcher, instance, limit, stores: Arc::default() }
+    }
+
+    /// The bytes that a step brings.
+    pub(crate) async fn obtain(&self, notice: &CrlNotice, step: Step) -> Result<Bytes, Unobtained> {
+        if notice.size_bytes > self.limit as u64 {
+            return Err(Unobtained::TooLarge { size: notice.size_bytes, limit: self.limit });
+        }
+        match step {
+            Step::Inline(bytes) => Ok(bytes),
+            Step::Difference(base, difference) => {
+                Ok(Difference::decode(difference.bytes.0.clone())?.apply(&base)?)
+            }
+            Step::Object => {
+                let (objects, _) = self.stores().await?;
+                Ok(objects.get(&notice.digest.to_string(), self.limit).await?)
+            }
+            Step::Repository(url) => self.ask_repository(notice, &url).await,
+        }
+    }
+
+    /// One validator of the fleet asks the repository, and shares what it got through the object store.
+    async fn ask_repository(&self, notice: &CrlNotice, url: &str) -> Result<Bytes, Unobtained> {
+        let Ok((objects, leases)) = self.stores().await else {
+            return self.download(url).await;
+        };
+        let key = format!("fetch.{}", notice.digest);
+        let Some(lease) = leases.lease(&key, self.instance.as_str()).await? else {
+            return Err(Unobtained::Leased);
+        };
+        let downloaded = self.download(url).await;
+        if let Ok(bytes) = &downloaded {
+            // A failure here costs the others a download of their own.
+            let _ = objects.put(bytes).await;
+        }
+        lease.release().await;
+        downloaded
+    }
+
+    async fn download(&self, url: &str) -> Result<Bytes, Unobtained> {
+        match self.fetcher.get(url, &Validators::default(), self.limit).await? {
+            Fetched::Body { bytes, .. } => Ok(bytes),
+            Fetched::NotModified => Err(Unobtained::Nothing),
+        }
+    }
+
+    async fn stores(&self) -> Result<&(Objects, Bucket), BusError> {
+        self.stores
+            .get_or_try_init(|| async {
+                let objects =
+                    self.bus.objects(subjects::CRLS, subjects::LEASES, self.instance.as_str()).await?;
+                Ok((objects, self.bus.bucket(subjects::LEASES).await?))
+            })
+            .await
+    }
+}

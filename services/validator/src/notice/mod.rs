@@ -1,0 +1,30 @@
+//! A notice arrives. The steps in their order, each a file:
+//!
+//! 1. [`intake`]: read it; subject, headers and body must agree
+//! 2. [`dedup`]: is it news, against the CRLs that were applied and verified?
+//! 3. [`plan`]: how to come by the bytes: difference, inline, object store, repository
+//! 4. [`fetch`]: carry the plan out, step by step, until one brings bytes
+//! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced
+//! 6. [`persist`]: files and high-water mark on the disk
+//! 7. [`swap`]: readers see it from here on
+//! 8. [`receipt`]: tell the fleet
+//! 9. [`checkpoint`]: past notices that are done with
+//!
+//! What cannot be finished now is [`owed`]: durably recorded, retried, and in nobody's way. What can never be is put
+//! [`aside`] with its reason.
+
+pub(crate) mod aside;
+pub(crate) mod certificates;
+pub(crate) mod checkpoint;
+pub(crate) mod dedup;
+pub(crate) mod fetch;
+pub(crate) mod intake;
+pub(crate) mod owed;
+pub(crate) mod persist;
+pub(crate) mod plan;
+pub(crate) mod receipt;
+pub(crate) mod swap;
+pub(crate) mod verify;
+mod walk;
+
+pub(crate) use walk::{Outcome, Walk};

@@ -1,0 +1,67 @@
+//! Step 3: how to come by the bytes, cheapest first. Pure: the plan is a value.
+
+use revocast_messages::{CrlNotice, NoticeDifference, Source};
+use revocast_pki::crl::Crl;
+
+use crate::state::Live;
+
+/// One way to come by the bytes of a CRL.
+pub(crate) enum Step {
+    /// They are in the notice.
+    Inline(bytes::Bytes),
+    /// They can be made from a CRL that is held.
+    Difference(Crl, NoticeDifference),
+    /// They are in the object store, under their hash.
+    Object,
+    /// A repository has them.
+    Repository(String),
+}
+
+impl Step {
+    /// What a receipt will say.
+    pub(crate) fn source(&self) -> Source {
+        match self {
+            Step::Inline(_) => Source::Inline,
+            Step::Difference(..) => Source::Difference,
+            Step::Object => Source::Object,
+            Step::Repository(_) => Source::Repository,
+        }
+    }
+}
+
+/// At most this many repositories are asked for one notice.
+const MAX_LOCATIONS: usize = 4;
+
+/// Which repositories may be asked: a notice can be anybody's, so its locations alone count for nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Repositories {
+    /// URL prefixes of the configuration.
+    pub prefixes: Vec<String>,
+}
+
+impl Repositories {
+    /// Whether a location is one that the configuration, or a known certificate of the issuer, names.
+    fn admit(&self, location: &str, named: &[String]) -> bool {
+        self.prefixes.iter().any(|prefix| location.starts_with(prefix.as_str()))
+            || named.iter().any(|url| url == location)
+    }
+}
+
+/// The ways to come by a notice's CRL, in the order in which they are tried.
+pub(crate) fn plan(notice: &CrlNotice, live: &Live, repositories: &Repositories) -> Vec<Step> {
+    let scope = (notice.issuer, notice.scope, notice.kind);
+    let mut steps = Vec::new();
+    if let Some(inline) = &notice.crl {
+        steps.push(Step::Inline(inline.0.clone()));
+    }
+    if let Some(difference) = &notice.difference
+        && let Some(base) = live.base(&scope, difference.base)
+    {
+        steps.push(Step::Difference(base, difference.clone()));
+    }
+    steps.push(Step::Object);
+    let named = live.crl_urls(&notice.issuer_name);
+    let admitted = notice.locations.iter().filter(|location| repositories.admit(location, &named));
+    steps.extend(admitted.take(MAX_LOCATIONS).cloned().map(Step::Repository));
+    steps
+}

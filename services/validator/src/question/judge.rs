@@ -1,0 +1,141 @@
+//! Step 2: discover, validate, and ask the live CRLs. The path engine does it, over the state of this very moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use revocast_daemon::Clock;
+use revocast_messages::{Answer, Instance, Judgement, Question, Refusal};
+use revocast_pki::asn1::Time;
+use revocast_pki::certificate::Certificate;
+use revocast_pki::path::{self, Sources};
+use tokio::sync::Semaphore;
+
+use super::answer;
+use super::intake::{self, Asked};
+use super::policy::Policies;
+use crate::metrics::Counts;
+use crate::state::Live;
+
+/// When contact with the broker last stood: milliseconds since the Unix epoch; never, at first. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Freshness(Arc<AtomicI64>);
+
+impl Default for Freshness {
+    fn default() -> Freshness {
+        Freshness(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl Freshness {
+    /// Contact stands now.
+    pub(crate) fn touch(&self, now_ms: i64) {
+        self.0.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// How long contact has been missing; `None` if it never stood.
+    pub(crate) fn age(&self, now_ms: i64) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            i64::MIN => None,
+            last => Some(Duration::from_millis(u64::try_from(now_ms - last).unwrap_or(0))),
+        }
+    }
+}
+
+/// Answers questions. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Judge {
+    pub live: Arc<Live>,
+    pub policies: Arc<Policies>,
+    pub freshness: Freshness,
+    pub clock: Clock,
+    pub counts: Counts,
+    pub instance: Instance,
+    pub deadline: Duration,
+    /// Questions that may be worked on at once.
+    pub gate: Arc<Semaphore>,
+}
+
+impl Judge {
+    /// Answers a question; never fails: what cannot be judged is told in the answer.
+    pub(crate) async fn answer(&self, question: Question) -> Answer {
+        let started = Instant::now();
+        let Ok(permit) = self.gate.clone().acquire_owned().await else {
+            return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
+        };
+        let judge = self.clone();
+        // A cold question is arithmetic for a good part of a millisecond, or for as long as its budget allows.
+        let judged = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            judge.judge(&question)
+        });
+        let answer = match judged.await {
+            Ok(answer) => answer,
+            Err(_) => self.refused(Refusal::Busy { why: "the question was interrupted".into() }),
+        };
+        for judgement in &answer.judgements {
+            self.counts.answers.add_one(&[("outcome", &judgement.outcome.to_string())]);
+        }
+        self.counts.question_seconds.observe(started.elapsed().as_secs_f64());
+        answer
+    }
+
+    fn judge(&self, question: &Question) -> Answer {
+        match intake::read(question, &self.policies) {
+            Ok(asked) => self.judge_all(&asked),
+            Err(refusal) => self.refused(refusal),
+        }
+    }
+
+    fn judge_all(&self, asked: &Asked<'_>) -> Answer {
+        let now_ms = self.clock.now_ms();
+        let judge_one = |target: &intake::Target| match &target.certificate {
+            Ok(certificate) => self.judge_one(certificate, asked, now_ms),
+            Err(why) => answer::unreadable(target.id, why),
+        };
+        let judgements = asked.targets.iter().map(judge_one).collect();
+        self.said(asked.policy.name.clone(), now_ms, judgements, None)
+    }
+
+    fn judge_one(&self, certificate: &Certificate, asked: &Asked<'_>, now_ms: i64) -> Judgement {
+        let until = Instant::now() + self.deadline;
+        let expired = || Instant::now() >= until;
+        let at = Time::from_unix(now_ms.div_euclid(1_000));
+        let question = path::Question {
+            name: asked.name.clone(),
+            expired: Some(&expired),
+            told: if asked.explain { MAX_TOLD } else { 0 },
+            ..path::Question::new(certificate.clone(), at, &asked.policy.anchors, &asked.requirements)
+        };
+        let known = (&asked.candidates, &*self.live);
+        let sources = Sources { certificates: &known, crls: &*self.live, memory: &self.live.memory };
+        let verdict = path::judge(&question, sources);
+        let judgement = answer::judgement(&verdict, asked.explain);
+        answer::held_to(judgement, asked.policy, &verdict, self.freshness.age(now_ms))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Answer {
+        self.said(String::new(), self.clock.now_ms(), Vec::new(), Some(refusal))
+    }
+
+    fn said(
+        &self,
+        policy: String,
+        now_ms: i64,
+        judgements: Vec<Judgement>,
+        refused: Option<Refusal>,
+    ) -> Answer {
+        let age = self.freshness.age(now_ms);
+        Answer {
+            validator: self.instance.clone(),
+            policy,
+            judged_at_ms: now_ms,
+            freshness_s: age.map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
+            judgements,
+            refused,
+        }
+    }
+}
+
+/// An explanation tells at most this many paths that were tried.
+const MAX_TOLD: usize = 16;

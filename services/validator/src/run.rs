@@ -1,0 +1,365 @@
+//! The validator as a service: its beginning, the tasks that carry the walks, and its end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
+use revocast_daemon::{Context, listen};
+use revocast_fetch::{Fetcher, SetupError};
+use revocast_messages::{Incoming, subjects};
+use revocast_pki::certificate::Certificate;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::config::ValidatorConfig;
+use crate::doors;
+use crate::metrics::Counts;
+use crate::notice::aside::Aside;
+use crate::notice::checkpoint::Progress;
+use crate::notice::fetch::Fetch;
+use crate::notice::plan::Repositories;
+use crate::notice::receipt::{Receipts, Told};
+use crate::notice::swap::show;
+use crate::notice::verify::Verifier;
+use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::question::judge::Freshness;
+use crate::question::policy::certificates;
+use crate::question::{Judge, Policies, PolicyError};
+use crate::state::{Enforced, Journal, JournalError, Live};
+use crate::subscribe::subscribe;
+
+/// Why the service ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A policy or a file of certificates.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The fetcher cannot be set up.
+    #[error(transparent)]
+    Fetch(#[from] SetupError),
+    /// The broker connection cannot be set up.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The state folder or the HTTP door.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Checkpoints are written this often.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+/// Heads of CRLs are held back until the heads of certificates are told, up to this many.
+const HELD_BACK: usize = 1_024;
+/// After a fault of our own disk the stream is attached again this much later.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Receipts that are still to be told get this long at the end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Runs the service until `context.stop`.
+pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunError> {
+    std::fs::create_dir_all(&config.state)?;
+    let policies = Arc::new(Policies::read(&config.policies, &config.default_policy)?);
+    let counts = Counts::new(&context.metrics);
+    let live = Arc::new(Live::new());
+    let journal = Arc::new(Journal::open(&config.state)?);
+    let verifier = Verifier::new(policies.clone());
+    let receipts = Receipts::default();
+    for certificate in policies.anchor_certificates().cloned().chain(certificates(&config.certificates)?) {
+        live.insert_certificate(certificate);
+    }
+    recall(&journal, &live, &verifier, &receipts, &counts)?;
+    context.health.not_ready("broker", "the notice streams were not read yet");
+    if live.scopes() > 0 {
+        context.health.degraded("broker", "answering from the store; the notice streams were not read yet");
+    }
+
+    let freshness = Freshness::default();
+    let judge = Judge {
+        live: live.clone(),
+        policies,
+        freshness: freshness.clone(),
+        clock: context.clock.clone(),
+        counts: counts.clone(),
+        instance: config.instance.clone(),
+        deadline: config.question_deadline,
+        gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
+    };
+    let routes = doors::http::routes(judge.clone(), live.clone(), &context);
+    let (_, _serving) = listen(config.listen, routes, context.stop.clone()).await?;
+
+    let name = format!("revocast/validator/{}", config.instance);
+    let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let fetcher = Fetcher::new(config.fetch.clone())?;
+    let (aside, waiting) = Aside::new(counts.clone());
+    let walk = Arc::new(Walk {
+        live,
+        journal,
+        verifier,
+        fetch: Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes),
+        repositories: Repositories { prefixes: config.repositories.clone() },
+        receipts: receipts.clone(),
+        aside,
+        counts,
+        clock: context.clock.clone(),
+        gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
+        applying: tokio::sync::Mutex::new(()),
+    });
+
+    let nudge = Arc::new(Notify::new());
+    let mut tasks = JoinSet::new();
+    for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
+        let following = Following {
+            stream,
+            walk: walk.clone(),
+            bus: bus.clone(),
+            context: context.clone(),
+            nudge: nudge.clone(),
+            freshness: freshness.clone(),
+            gate: Arc::new(Semaphore::new(config.concurrent_notices.max(1))),
+            progress: Arc::default(),
+            failed: Arc::default(),
+        };
+        tasks.spawn(following.run());
+    }
+    tasks.spawn(owed::retry(walk.clone(), nudge));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move { aside::publish(waiting, &bus, &instance).await }
+    });
+    tasks.spawn({
+        let (bus, instance, receipts) = (bus.clone(), config.instance.clone(), receipts.clone());
+        async move { receipts.publish(&bus, &instance).await }
+    });
+    tasks.spawn({
+        let (bus, config, health) = (bus.clone(), config.clone(), context.health.clone());
+        async move {
+            subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
+        }
+    });
+    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
+        bus.clone(),
+        judge,
+        config.concurrent_questions,
+        context.clone(),
+    )));
+    context.stop.cancelled().await;
+    if let Ok(Some(service)) = door.await {
+        service.stop().await;
+    }
+    tasks.shutdown().await;
+    let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
+    bus.close().await;
+    Ok(())
+}
+
+/// Begins with what was enforced before: marks, CRL files, certificates. Every signature is verified again.
+fn recall(
+    journal: &Journal,
+    live: &Live,
+    verifier: &Verifier,
+    receipts: &Receipts,
+    counts: &Counts,
+) -> Result<(), RunError> {
+    for der in journal.certificates()? {
+        if let Ok(certificate) = Certificate::decode(der) {
+            live.insert_certificate(certificate);
+        }
+    }
+    for mark in journal.marks()? {
+        let Some(bytes) = journal.crl(mark.digest)? else {
+            warn!(digest = %mark.digest, "a CRL file is gone or was damaged; the fleet will bring it again");
+            continue;
+        };
+        let crl = match verifier.verify_kept(&mark.scope, bytes, &mark.signer) {
+            Ok(verified) => verified.crl().clone(),
+            Err(error) => {
+                warn!(digest = %mark.digest, %error, "a CRL file does not count any more");
+                continue;
+            }
+        };
+        let enforced = match live.enforced(&mark.scope) {
+            Some(mut held) if mark.conflicting => {
+                held.conflicting.push(crl);
+                held
+            }
+            _ => Enforced {
+                crl,
+                conflicting: Vec::new(),
+                signer: mark.signer,
+                applied_at_ms: mark.applied_at_ms,
+                source: revocast_messages::Source::Store,
+            },
+        };
+        show(&mark.scope, &enforced, counts);
+        receipts.tell(Told::again(mark.scope, &enforced));
+        live.swap(mark.scope, enforced);
+    }
+    journal.sweep()?;
+    info!(scopes = live.scopes(), "enforcing what was enforced before");
+    Ok(())
+}
+
+/// Opens the NATS door as soon as the broker can be reached.
+async fn open_nats_door(
+    bus: Bus,
+    judge: Judge,
+    concurrency: usize,
+    context: Context,
+) -> Option<revocast_bus::Service> {
+    loop {
+        tokio::select! {
+            () = context.stop.cancelled() => return None,
+            opened = doors::nats::open(&bus, judge.clone(), concurrency) => match opened {
+                Ok(service) => {
+                    context.stop.cancelled().await;
+                    return Some(service);
+                }
+                Err(error) => {
+                    warn!(%error, "questions over NATS cannot be answered yet");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            },
+        }
+    }
+}
+
+/// Follows one notice stream, and hands each message to the walk.
+struct Following {
+    stream: &'static str,
+    walk: Arc<Walk>,
+    bus: Bus,
+    context: Context,
+    nudge: Arc<Notify>,
+    freshness: Freshness,
+    gate: Arc<Semaphore>,
+    progress: Arc<Mutex<Progress>>,
+    failed: Arc<Notify>,
+}
+
+impl Following {
+    async fn run(self) {
+        loop {
+            let checkpoint = match self.walk.journal.checkpoint(self.stream) {
+                Ok(checkpoint) => checkpoint,
+                Err(error) => {
+                    warn!(%error, "without a checkpoint: reading from the heads");
+                    None
+                }
+            };
+            self.progress().restart();
+            let follower = Follower::new(&self.bus, self.stream, subjects::ALL_NOTICES, checkpoint);
+            // Ends only when the disk failed us: then the messages that were not finished come again.
+            self.follow(follower).await;
+            tokio::time::sleep(DISK_PAUSE).await;
+        }
+    }
+
+    async fn follow(&self, mut follower: Follower) {
+        let mut ticking = tokio::time::interval(CHECKPOINT_INTERVAL);
+        let mut held_back: Vec<Stored> = Vec::new();
+        let mut attached = false;
+        loop {
+            tokio::select! {
+                followed = follower.next() => match followed {
+                    Followed::Head(head) => {
+                        if held_back.len() < HELD_BACK && !attached && self.is_crl(&head) {
+                            held_back.push(head);
+                        } else {
+                            self.take(head, false).await;
+                        }
+                    }
+                    Followed::Attached { heads, resync } => {
+                        attached = true;
+                        info!(stream = self.stream, heads, ?resync, "following");
+                        for head in held_back.drain(..) {
+                            self.take(head, false).await;
+                        }
+                        self.is_attached().await;
+                    }
+                    Followed::Next(message) => {
+                        self.progress().begin(message.sequence);
+                        self.take(message, true).await;
+                    }
+                    Followed::Detached { why } => {
+                        attached = false;
+                        held_back.clear();
+                        self.context.health.degraded(self.stream, why);
+                    }
+                },
+                _ = ticking.tick() => {
+                    if attached {
+                        self.freshness.touch(self.walk.clock.now_ms());
+                    }
+                    self.write_checkpoint();
+                }
+                () = self.failed.notified() => return,
+            }
+        }
+    }
+
+    fn is_crl(&self, message: &Stored) -> bool {
+        matches!(intake::read(self.stream, message), Ok(Incoming::Crl(_)))
+    }
+
+    /// All heads are worked on: from here on the validator knows what the fleet knows.
+    async fn is_attached(&self) {
+        let all = u32::try_from(self.gate.available_permits()).unwrap_or(1);
+        let _settled = self.gate.acquire_many(all.max(1)).await;
+        self.context.health.well(self.stream);
+        if self.stream == subjects::NOTICES {
+            self.context.health.well("broker");
+        }
+        self.freshness.touch(self.walk.clock.now_ms());
+    }
+
+    /// Works on a message beside others; waits only when too many are under way.
+    async fn take(&self, message: Stored, counted: bool) {
+        let Ok(permit) = self.gate.clone().acquire_owned().await else { return };
+        let (walk, nudge, failed) = (self.walk.clone(), self.nudge.clone(), self.failed.clone());
+        let (progress, stream) = (self.progress.clone(), self.stream);
+        tokio::spawn(async move {
+            let _permit: OwnedSemaphorePermit = permit;
+            match finish(&walk, stream, &message, &nudge).await {
+                Ok(()) if counted => {
+                    progress.lock().unwrap_or_else(PoisonError::into_inner).done(message.checkpoint());
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    warn!(%error, "a notice is not finished: our own disk failed");
+                    failed.notify_one();
+                }
+            }
+        });
+    }
+
+    fn write_checkpoint(&self) {
+        let reached = self.progress().take();
+        if let Some(position) = reached
+            && let Err(error) = self.walk.journal.move_checkpoint(self.stream, &position)
+        {
+            warn!(%error, "the checkpoint was not written; the same notices will come again");
+        }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The walk, and what follows from its outcome.
+async fn finish(walk: &Walk, stream: &str, message: &Stored, nudge: &Notify) -> Result<(), JournalError> {
+    match walk.take(stream, message).await? {
+        Outcome::Owed(why) => {
+            if !owed::record(walk, &message.subject, message.payload.clone(), why).await? {
+                walk.aside.put(message, "limit", "too many notices are owed");
+            }
+        }
+        Outcome::Learned => nudge.notify_one(),
+        Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! The main job, with real processes: a revocation is enforced across a fleet, whatever happens to its parts.
+//!
+//! ```text
+//!   authority (root > issuing > leaf) --notice--> nats-server --> v1 v2 v3 --receipts--> authority's operator
+//! ```
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use revocast_bus::{Bus, Headers};
+use revocast_messages::subjects::Subject;
+use revocast_messages::{CrlNotice, Role, decode, encode, subjects};
+use revocast_pki::crl::Crl;
+use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, Digest, ScopeId};
+use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey};
+use revocast_pki::name::Name;
+use revocast_tests::{Fleet, eventually};
+use serde_json::Value;
+
+/// An authority, a leaf, and validators v1 to vn that enforce what there is.
+async fn fleet_of(validators: usize) -> Fleet {
+    let mut fleet = Fleet::start().await;
+    fleet.init_cas();
+    fleet.start_authority();
+    for n in 1..=validators {
+        fleet.start_validator(&format!("v{n}"), "");
+    }
+    fleet.settled(validators).await;
+    fleet
+}
+
+fn revoke(fleet: &Fleet, name: &str, more: &[&str]) -> (i32, Value) {
+    let file = format!("{name}.crt");
+    let words = [&["ca", "revoke", "issuing", "--cert", &file, "--reason", "keyCompromise"], more].concat();
+    fleet.json_with_code(&words)
+}
+
+#[tokio::test]
+async fn a_revocation_is_enforced_across_the_fleet_when_revoke_wait_returns() {
+    let fleet = fleet_of(3).await;
+    for validator in ["v1", "v2", "v3", "any"] {
+        assert_eq!(fleet.verdict(validator, "leaf.crt").as_deref(), Some("valid"), "{validator}");
+    }
+    let (code, report) = revoke(&fleet, "leaf", &["--wait"]);
+    assert_eq!(code, 0, "{report}");
+    let enforced: Vec<&str> = report["fleet"]["enforced"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| pair[0].as_str().unwrap())
+        .collect();
+    assert_eq!(enforced, ["v1", "v2", "v3"]);
+    for validator in ["v1", "v2", "v3", "any"] {
+        assert_eq!(fleet.verdict(validator, "leaf.crt").as_deref(), Some("revoked"), "{validator}");
+    }
+}
+
+#[tokio::test]
+async fn a_validator_started_later_answers_from_the_streams_history() {
+    let mut fleet = fleet_of(1).await;
+    revoke(&fleet, "leaf", &["--wait"]);
+    fleet.start_validator("late", "");
+    fleet.expect("late", "leaf.crt", "revoked").await;
+}
+
+#[tokio::test]
+async fn a_validator_restarted_with_the_broker_down_answers_from_its_own_store() {
+    let mut fleet = Fleet::start().await;
+    fleet.init_cas();
+    fleet.issue("other");
+    fleet.start_authority();
+    // The door over HTTP does not need the broker.
+    let port = free_port();
+    let listen = |fleet: &mut Fleet| {
+        let config = format!(
+            "instance = 'v1'\nstate = {:?}\nlisten = '127.0.0.1:{port}'\n[policies.default]\nanchors = [{:?}]\n",
+            fleet.path("v1"),
+            fleet.path("root.crt"),
+        );
+        fleet.start_service("validator", "v1", &config);
+    };
+    listen(&mut fleet);
+    fleet.settled(1).await;
+    revoke(&fleet, "leaf", &["--wait"]);
+    fleet.kill("v1");
+    fleet.nats.kill();
+    listen(&mut fleet);
+    let judged = async |name: &str| {
+        let certificate = std::fs::read(fleet.path(&format!("{name}.crt"))).unwrap();
+        eventually("the validator answers over HTTP", async || {
+            let answer: Value =
+                serde_json::from_str(&post(port, "/v1/validate", &certificate).await?).ok()?;
+            Some(answer["judgements"][0].clone())
+        })
+        .await
+    };
+    assert_eq!(judged("leaf").await["outcome"], "revoked");
+    let other = judged("other").await;
+    assert_eq!(other["outcome"], "valid", "{other}");
+    assert_eq!(other["evidence"][1]["number"], "2", "the answer names the CRL that decided");
+}
+
+#[tokio::test]
+async fn lies_and_garbage_change_no_verdict_and_the_next_good_notice_is_applied() {
+    let fleet = fleet_of(1).await;
+    let bus = fleet.nats.bus("liar").await;
+    let head = head_of(&fleet, &bus).await;
+    let before = aside(&bus).await;
+
+    // Every lie is told in the name of the authority, with valid credentials.
+    let forged = forgery(&head, CrlNumber::from(99));
+    let enormous_number = forgery(&head, "1427247692705959881058285969449495136382746624".parse().unwrap());
+    let lower_number = CrlNotice { number: Some(CrlNumber::from(0)), crl_id: CrlId([5; 32]), ..head.clone() };
+    let anothers_scope = CrlNotice { scope: ScopeId([7; 16]), crl_id: CrlId([7; 32]), ..head.clone() };
+    let attacker_url = CrlNotice {
+        number: Some(CrlNumber::from(98)),
+        crl_id: CrlId([9; 32]),
+        crl: None,
+        digest: Digest([9; 32]),
+        locations: vec!["http://127.0.0.1:9/attack".into()],
+        ..head.clone()
+    };
+    for lie in [&forged, &enormous_number, &lower_number, &anothers_scope, &attacker_url] {
+        say(&bus, &lie.subject(), &lie.headers(), encode(lie).unwrap()).await;
+    }
+    say(&bus, &head.subject(), &Vec::new(), b"garbage".to_vec()).await;
+    say(&bus, &head.subject(), &Vec::new(), vec![0xff; 900_000]).await;
+    let mut future = encode(&head).unwrap();
+    future[0] = 200;
+    say(&bus, &head.subject(), &Vec::new(), future).await;
+    let lying_header = vec![("Revocast-Crl-Number", "12345".to_owned())];
+    say(
+        &bus,
+        &head.subject(),
+        &lying_header,
+        encode(&CrlNotice { number: Some(CrlNumber::from(97)), ..head.clone() }).unwrap(),
+    )
+    .await;
+
+    eventually("what is unreadable or a lie is put aside", async || {
+        (aside(&bus).await - before >= 7).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.verdict("v1", "leaf.crt").as_deref(), Some("valid"));
+    let (code, report) = revoke(&fleet, "leaf", &["--wait"]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(fleet.verdict("v1", "leaf.crt").as_deref(), Some("revoked"));
+}
+
+#[tokio::test]
+async fn every_service_stops_within_two_seconds_with_and_without_a_broker() {
+    let mut fleet = fleet_of(1).await;
+    fleet.start_validator("v2", "");
+    fleet.settled(2).await;
+    fleet.stop("v2");
+    fleet.stop("authority-1");
+    fleet.start_authority();
+    fleet.nats.kill();
+    fleet.stop("v1");
+    fleet.stop("authority-1");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_of_every_service() {
+    let mut fleet = fleet_of(2).await;
+    fleet.issue("second");
+    // The ledger has it; nobody could be told.
+    fleet.kill("authority-1");
+    fleet.nats.kill();
+    let (code, report) = revoke(&fleet, "leaf", &[]);
+    assert_eq!((code, &report["newly_revoked"]), (0, &Value::from(1)));
+    for service in ["v1", "v2"] {
+        fleet.kill(service);
+    }
+    fleet.nats.start_again().await;
+    fleet.start_authority();
+    fleet.start_validator("v1", "");
+    fleet.start_validator("v2", "");
+    for validator in ["v1", "v2"] {
+        fleet.expect(validator, "leaf.crt", "revoked").await;
+        fleet.expect(validator, "second.crt", "valid").await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_killed_and_restarted_while_notices_flow_loses_nothing() {
+    let mut fleet = fleet_of(2).await;
+    let names: Vec<String> = (0..6).map(|n| format!("leaf{n}")).collect();
+    names.iter().for_each(|name| fleet.issue(name));
+    for (n, name) in names.iter().enumerate() {
+        if n == 2 {
+            fleet.nats.kill();
+        }
+        if n == 4 {
+            fleet.nats.start_again().await;
+        }
+        let (code, _) = revoke(&fleet, name, &[]);
+        assert_eq!(code, 0);
+    }
+    for validator in ["v1", "v2"] {
+        for name in &names {
+            fleet.expect(validator, &format!("{name}.crt"), "revoked").await;
+        }
+        fleet.expect(validator, "leaf.crt", "valid").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_validator_shows_as_unknown_once_its_lease_lapsed() {
+    let mut fleet = fleet_of(2).await;
+    fleet.kill("v2");
+    eventually("the lease of v2 lapses", async || {
+        let (_, scopes) = fleet.json_with_code(&["status"]);
+        let validators = scopes[0]["validators"].as_array()?;
+        let v2 = validators.iter().find(|validator| validator["validator"] == "v2")?;
+        (v2["unknown"] == true).then_some(())
+    })
+    .await;
+    let (code, report) = revoke(&fleet, "leaf", &["--wait"]);
+    assert_eq!((code, &report["fleet"]["unknown"][0]), (2, &Value::from("v2")), "{report}");
+}
+
+#[tokio::test]
+async fn a_cross_certificate_makes_a_foreign_leaf_valid_and_its_revocation_undoes_it() {
+    let fleet = fleet_of(1).await;
+    fleet.json(&[
+        "ca",
+        "init",
+        "foreign",
+        "--subject",
+        "CN=Foreign Root,O=Elsewhere",
+        "--out",
+        "foreign.crt",
+    ]);
+    fleet.json(&["ca", "issue", "foreign", "--subject", "CN=stranger", "--out", "stranger.crt"]);
+    fleet.expect("v1", "stranger.crt", "invalid").await;
+    fleet.json(&["ca", "cross", "root", "--cert", "foreign.crt", "--out", "cross.crt"]);
+    fleet.expect("v1", "stranger.crt", "valid").await;
+    let (code, report) = fleet.json_with_code(&[
+        "ca",
+        "revoke",
+        "root",
+        "--cert",
+        "cross.crt",
+        "--reason",
+        "cessationOfOperation",
+        "--wait",
+    ]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(fleet.verdict("v1", "stranger.crt").as_deref(), Some("revoked"));
+}
+
+async fn head_of(fleet: &Fleet, bus: &Bus) -> CrlNotice {
+    let cas = fleet.json(&["ca", "list"]);
+    let issuing = cas.as_array().unwrap().iter().find(|ca| ca["label"] == "issuing").unwrap();
+    let crl = fleet.json(&["status"]);
+    let scope = crl.as_array().unwrap().iter().find(|scope| scope["issuer"] == issuing["issuer"]).unwrap();
+    let subject = Subject::CrlNotice {
+        class: Role::Authority,
+        issuer: issuing["issuer"].as_str().unwrap().parse().unwrap(),
+        scope: scope["scope"].as_str().unwrap().parse().unwrap(),
+        kind: CrlKind::Complete,
+    };
+    let head = bus.head(subjects::NOTICES, &subject.to_string()).await.unwrap().unwrap();
+    decode(&head.payload).unwrap()
+}
+
+/// A CRL in the issuer's name, without entries, signed by nobody's key.
+fn forgery(head: &CrlNotice, number: CrlNumber) -> CrlNotice {
+    let key = SigningKey::generate(KeyKind::EcdsaP256).unwrap();
+    let name = Name::decode(head.issuer_name.0.clone()).unwrap();
+    let template = CrlTemplate::new(name, number, head.this_update.plus(1), head.this_update.plus(86_400));
+    let crl = Crl::decode(template.sign([], &key).unwrap()).unwrap();
+    CrlNotice { scope: head.scope, ..CrlNotice::of(&crl, head.issuer, head.origin.clone()) }
+}
+
+async fn say(bus: &Bus, subject: &Subject, headers: &Headers, body: Vec<u8>) {
+    let bare: Headers = headers.iter().filter(|(name, _)| *name != "Nats-Msg-Id").cloned().collect();
+    bus.publish(subjects::NOTICES, &subject.to_string(), &bare, body.into()).await.unwrap();
+}
+
+async fn aside(bus: &Bus) -> u64 {
+    bus.stream_state(subjects::ASIDE).await.unwrap().last_sequence
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A POST without a client library: what a stranger's program would send.
+async fn post(port: u16, path: &str, body: &[u8]) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(body).await.ok()?;
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.ok()?.ok()?;
+    Some(String::from_utf8(answer).ok()?.split_once("\r\n\r\n")?.1.to_owned())
+}
