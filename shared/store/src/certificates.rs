@@ -1,8 +1,9 @@
-//! Certificates that an operator put into files: DER, or any number of PEM blocks (RFC 7468), in files and folders.
+//! Certificates that an operator put into files: DER, PEM or PKCS #7, in files and folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use revocast_pki::bundle::{BundleError, Item, items};
 use revocast_pki::certificate::{Certificate, CertificateError};
 
 /// A file that does not bring what it should.
@@ -24,11 +25,13 @@ pub enum CertificateFileError {
         /// Why.
         error: CertificateError,
     },
-    /// A PEM block without its end, or whose content is not base64.
-    #[error("{}: a damaged PEM block", path.display())]
-    Pem {
+    /// It is no bundle of certificates either.
+    #[error("{}: {error}", path.display())]
+    Bundle {
         /// Which file.
         path: PathBuf,
+        /// Why.
+        error: BundleError,
     },
 }
 
@@ -64,40 +67,25 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, CertificateFileError> {
 }
 
 fn read_file(path: &Path, certificates: &mut Vec<Certificate>) -> Result<(), CertificateFileError> {
-    let bytes =
-        fs::read(path).map_err(|error| CertificateFileError::Unreadable { path: path.to_owned(), error })?;
-    let ders = match pem_blocks(&bytes) {
-        Some(blocks) => blocks.ok_or_else(|| CertificateFileError::Pem { path: path.to_owned() })?,
-        None => vec![bytes],
-    };
-    for der in ders {
+    let path = || path.to_owned();
+    let bytes = fs::read(path()).map_err(|error| CertificateFileError::Unreadable { path: path(), error })?;
+    let items = items(bytes).map_err(|error| CertificateFileError::Bundle { path: path(), error })?;
+    for item in items {
+        let Item::Certificate(der) = item else { continue };
         let certificate = Certificate::decode(der)
-            .map_err(|error| CertificateFileError::Malformed { path: path.to_owned(), error })?;
+            .map_err(|error| CertificateFileError::Malformed { path: path(), error })?;
         certificates.push(certificate);
     }
     Ok(())
-}
-
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const END: &str = "-----END CERTIFICATE-----";
-
-/// The contents of the PEM blocks: `None` where there is no such block, `Some(None)` where one is damaged.
-fn pem_blocks(bytes: &[u8]) -> Option<Option<Vec<Vec<u8>>>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let mut blocks = text.split(BEGIN).skip(1).peekable();
-    blocks.peek()?;
-    Some(blocks.map(|block| base64(block.split_once(END)?.0)).collect())
-}
-
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    data_encoding::BASE64.decode(digits.as_bytes()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tests::Ca;
+
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
 
     fn pem(certificate: &Certificate) -> String {
         let body = data_encoding::BASE64.encode(certificate.der());
@@ -121,15 +109,11 @@ mod tests {
     #[test]
     fn what_is_absent_or_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        for (content, word) in [
-            ("no certificate", "broken.crt"),
-            (&*format!("{BEGIN}\nAAAA"), "PEM"),
-            (&*format!("{BEGIN}!{END}"), "PEM"),
-        ] {
-            let path = folder.path().join("broken.crt");
-            fs::write(&path, content).unwrap();
+        let path = folder.path().join("broken.crt");
+        for content in ["no certificate", &format!("{BEGIN}\nAAAA\n"), &format!("{BEGIN}\n!\n{END}\n")] {
+            std::fs::write(&path, content).unwrap();
             let error = read_certificates(std::slice::from_ref(&path)).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+            assert!(error.contains("broken.crt"), "{error}");
         }
         assert!(read_certificates(&[folder.path().join("absent")]).is_err());
     }
