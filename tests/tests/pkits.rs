@@ -3,6 +3,8 @@
 //! Each case is asked as a deployment would ask it: the anchor, all other certificates of the case as untrusted, in no
 //! helpful order, its CRLs, hard-fail revocation. The engine must find the path by itself.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it stands")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 

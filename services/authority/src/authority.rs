@@ -486,6 +486,9 @@ impl Signer {
         let crl = Crl::decode(der)?;
         let mut notice = CrlNotice::of(&crl, self.issuer, origin.clone());
         notice.locations = vec![crl_url(&self.row.base_url, self.issuer)];
+        if let Some(before) = entry.newest_crl(self.row.id)?.map(Crl::decode).transpose()? {
+            notice.add_difference(&before, &crl);
+        }
         notice.newly_revoked = newly.iter().take(MAX_NEWLY_REVOKED).map(told).collect();
         let body = encode(&notice).map_err(|error| AuthorityError::Refused(error.to_string()))?;
         entry.keep_crl(self.row.id, number, crl.der(), next_update.unix())?;

@@ -2,7 +2,7 @@
 
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
-use revocast_pki::crl::Crl;
+use revocast_pki::crl::{Crl, Difference};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, CrlOrder, Digest, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,19 @@ impl CrlNotice {
             crl: (crl.der().len() <= INLINE_LIMIT).then(|| crl.der().clone().into()),
             difference: None,
             newly_revoked: Vec::new(),
+        }
+    }
+
+    /// Adds how to make the CRL from the one before it, where that is small enough to be worth it and the CRL itself is
+    /// not in the notice.
+    pub fn add_difference(&mut self, before: &Crl, crl: &Crl) {
+        if self.crl.is_some() {
+            return;
+        }
+        let difference = Difference::construct(before, crl);
+        if difference.is_worthwhile() && difference.encoded().len() <= INLINE_LIMIT {
+            let bytes = difference.encoded().clone().into();
+            self.difference = Some(NoticeDifference { base: difference.base(), bytes });
         }
     }
 
