@@ -67,6 +67,9 @@ enum Command {
     /// What travels between the services.
     #[command(subcommand)]
     Notices(notices::NoticesVerb),
+    /// A repository: keeps certificates and CRLs, serves them, takes new ones.
+    #[command(subcommand)]
+    Repository(service::RepositoryVerb),
     /// Who enforces what: each scope, each validator, its number, lag and age.
     ///
     /// Exit code 2 if a subscriber is behind.
@@ -79,6 +82,9 @@ enum Command {
     /// A validator: enforces CRLs, answers questions.
     #[command(subcommand)]
     Validator(service::ValidatorVerb),
+    /// A watcher: looks at the URLs of CAs that announce nothing, and announces their new CRLs.
+    #[command(subcommand)]
+    Watcher(service::WatcherVerb),
 }
 
 fn main() -> ExitCode {
@@ -110,7 +116,9 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
         Command::Notices(verb) => notices::run(&verb, output),
+        Command::Repository(verb) => service::repository(verb, output),
         Command::Status(args) => status::run(&args, output),
         Command::Validator(verb) => service::validator(verb, output),
+        Command::Watcher(verb) => service::watcher(verb, output),
     }
 }
