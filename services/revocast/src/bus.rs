@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use revocast_bus::{Bus, BusConfig, Credentials};
+use revocast_daemon::{LogFormat, start_logs};
 
 use crate::exit::Failure;
 
@@ -67,4 +68,21 @@ impl BusArgs {
 /// Runs a verb that talks to the network.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::io)?.block_on(work)
+}
+
+/// Runs a verb that starts services of its own, until it ends, or until SIGINT or SIGTERM: then everything that it
+/// started ends with it.
+pub(crate) fn block_on_until_stopped<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    start_logs(LogFormat::Text, "error");
+    block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io)?;
+        tokio::select! {
+            done = work => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::io("interrupted")),
+            _ = terminate.recv() => Err(Failure::io("terminated")),
+        }
+    })
 }

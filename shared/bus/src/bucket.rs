@@ -2,16 +2,18 @@
 
 use async_nats::jetstream::kv;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use tracing::debug;
 
 use crate::connect::Bus;
 use crate::error::BusError;
+use crate::follower::{Followed, Follower};
+use crate::message::Stored;
 
 /// A key-value bucket. Its entries lapse by the bucket's own age unless they are put again.
 #[derive(Clone)]
 pub struct Bucket {
     store: kv::Store,
+    bus: Bus,
     name: String,
 }
 
@@ -36,7 +38,7 @@ impl Bus {
             .get_key_value(name)
             .await
             .map_err(|error| BusError::unreachable(format!("bucket {name} ({error})")))?;
-        Ok(Bucket { store, name: name.to_owned() })
+        Ok(Bucket { store, bus: self.clone(), name: name.to_owned() })
     }
 }
 
@@ -57,38 +59,33 @@ impl Bucket {
         self.store.delete(key).await.map_err(|error| self.failed("delete", key, &error))
     }
 
-    /// Every living entry whose key matches `keys` (`>` for all).
+    /// Every living entry whose key matches `keys` (`>` for all), as of this moment.
     pub async fn entries(&self, keys: &str) -> Result<Vec<Entry>, BusError> {
-        let mut watch =
-            self.store.watch_with_history(keys).await.map_err(|error| self.failed("list", keys, &error))?;
+        // A bucket is a stream, and its entries are the heads: a pull consumer reads them, which needs no right to
+        // make the broker deliver anywhere, as a watch would.
+        let (stream, subjects) = (format!("KV_{}", self.name), format!("$KV.{}.{keys}", self.name));
+        let mut follower = Follower::new(&self.bus, &stream, &subjects, None);
         let mut found = Vec::new();
-        // A watch tells that it has reached the present; an empty bucket ends it at once.
-        if self.store.status().await.map_err(|error| self.failed("list", keys, &error))?.values() == 0 {
-            return Ok(found);
-        }
-        while let Ok(next) = tokio::time::timeout(crate::connect::REQUEST_TIMEOUT, watch.next()).await {
-            let Some(next) = next else { break };
-            let next = next.map_err(|error| self.failed("list", keys, &error))?;
-            let current = next.seen_current;
-            let next = entry(next);
-            found.retain(|known: &Entry| known.key != next.key);
-            if next.value.is_some() {
-                found.push(next);
-            }
-            if current {
-                break;
+        loop {
+            match follower.next().await {
+                Followed::Head(head) => found.extend(self.living(head)),
+                Followed::Attached { .. } => return Ok(found),
+                Followed::Detached { why } => return Err(BusError::unreachable(format!("{stream} ({why})"))),
+                Followed::Next(_) => {}
             }
         }
-        Ok(found)
     }
 
-    /// The changes of entries from now on.
-    pub async fn watch(
-        &self,
-        keys: &str,
-    ) -> Result<impl futures::Stream<Item = Result<Entry, BusError>> + use<>, BusError> {
-        let watch = self.store.watch(keys).await.map_err(|error| self.failed("watch", keys, &error))?;
-        Ok(watch.map_ok(entry).map_err(|error| BusError::unreachable(error.to_string())))
+    fn living(&self, head: Stored) -> Option<Entry> {
+        if head.header("KV-Operation").is_some() || head.header("Nats-Marker-Reason").is_some() {
+            return None;
+        }
+        Some(Entry {
+            key: head.subject.strip_prefix(&format!("$KV.{}.", self.name))?.to_owned(),
+            value: Some(head.payload.clone()),
+            revision: head.sequence,
+            written_at_ms: head.stored_at_ms(),
+        })
     }
 
     /// Takes a lease on `key` for `holder`, or tells that somebody has it (`None`). It lapses with the bucket's age

@@ -16,7 +16,7 @@ use revocast_pki::crl::Reason;
 use revocast_pki::mint::{KeyKind, SigningKey};
 use serde::Serialize;
 
-use crate::bus::block_on;
+use crate::bus::block_on_until_stopped;
 use crate::ca::publish_over;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -48,13 +48,7 @@ struct Shown {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
-    block_on(async {
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::select! {
-            shown = show(args, output) => shown,
-            _ = interrupted => Ok(Exit::Ok),
-        }
-    })
+    block_on_until_stopped(show(args, output))
 }
 
 async fn show(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {

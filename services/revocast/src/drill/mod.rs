@@ -15,7 +15,7 @@ use revocast_messages::Source;
 use serde::Serialize;
 
 use crate::broker::Broker;
-use crate::bus::block_on;
+use crate::bus::block_on_until_stopped;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, table};
 use authority::DrillAuthority;
@@ -75,12 +75,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &DrillArgs, output: &Output) -> Result<Exit, Failure> {
-    let report = block_on(async {
-        tokio::select! {
-            report = rehearse(args, output) => report,
-            _ = tokio::signal::ctrl_c() => Err(Failure::io("interrupted")),
-        }
-    })?;
+    let report = block_on_until_stopped(rehearse(args, output))?;
     let complete = report.mass_revocation.missing == 0 && report.wrong_verdicts == 0;
     output.result(&report, || text(&report));
     Ok(if complete { Exit::Ok } else { Exit::Indeterminate })
