@@ -96,6 +96,12 @@ impl Index {
         slots.iter().filter(move |slot| (**slot ^ hash) >> 32 == 0).map(|slot| *slot as u32)
     }
 
+    /// How many entries stand in the fullest bucket: the bound on the work of a look-up.
+    pub(super) fn fullest(&self) -> usize {
+        let sizes = self.starts.windows(2).map(|bucket| bucket[1] - bucket[0]);
+        sizes.max().unwrap_or(0) as usize
+    }
+
     /// How many entries are filed.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -183,6 +189,7 @@ mod tests {
             let mut builder = IndexBuilder::new(count as usize);
             (0..count).for_each(|n| builder.push(spread(n), n as u32, |_| 0));
             let index = builder.build();
+            assert!(index.fullest() < 64, "{} in a bucket of {count}", index.fullest());
             assert!(index.size() <= 9 * count as usize, "{} for {count}", index.size());
         }
     }

@@ -74,6 +74,9 @@ pub enum CrlError {
     /// Above [`MAX_ENTRIES`].
     #[error("a CRL of more than {MAX_ENTRIES} entries")]
     TooManyEntries,
+    /// A thousand times the same serial: look-ups would not be bounded.
+    #[error("a CRL that repeats a serial number over and over")]
+    Repetitions,
     /// More than [`MAX_EXTENSIONS`] on the list or [`MAX_ENTRY_EXTENSIONS`] on an entry.
     #[error("more extensions than are read, at byte {0}")]
     TooManyExtensions(usize),

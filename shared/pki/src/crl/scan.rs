@@ -16,6 +16,10 @@ use crate::name::Name;
 /// Room for this many entries is made at first; then as many more as the octets read so far suggest.
 const FIRST_ROOM: usize = 256;
 
+/// Entries that fall into one bucket are a dozen, forty at the most: more than this are one serial over and over, which
+/// no CA needs and which would make every look-up beside it slow.
+const MAX_REPETITIONS: usize = 1024;
+
 /// What the walk leaves.
 pub(super) struct Scan {
     pub(super) index: Index,
@@ -48,7 +52,11 @@ pub(super) fn scan(header: &Header) -> Result<Scan, CrlError> {
             return Err(CrlError::TooManyEntries);
         }
     }
-    Ok(Scan { index: index.build(), issuers, unusable })
+    let index = index.build();
+    if index.fullest() > MAX_REPETITIONS {
+        return Err(CrlError::Repetitions);
+    }
+    Ok(Scan { index, issuers, unusable })
 }
 
 /// How many more entries there will be, if they go on as the `filed` ones did, which took `octets`.

@@ -227,6 +227,13 @@ fn lists_that_break_the_rules_are_refused() {
 }
 
 #[test]
+fn a_serial_over_and_over_is_refused_and_a_few_times_is_not() {
+    let repeated = |times| template().sign((0..times).map(|_| entry(&[1])), &key()).unwrap();
+    assert!(Crl::decode(repeated(1_000)).is_ok());
+    assert_eq!(Crl::decode(repeated(20_000)), Err(CrlError::Repetitions));
+}
+
+#[test]
 fn a_header_is_read_whatever_the_entries_are() {
     let der = template().sign([entry(&[1]), entry(&[2])], &key()).unwrap();
     let crl = Crl::decode(der.clone()).unwrap();

@@ -169,8 +169,6 @@ fn the_encoding_is_golden() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn the_laws_hold_for_any_three_lists(
         a in proptest::collection::vec(0u16..60, 0..40),
