@@ -5,12 +5,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
 
+mod ca;
 mod fleet;
+mod http;
+mod nats_cluster;
 mod nats_server;
 mod process;
 
+pub use ca::TestCa;
 pub use fleet::{Fleet, program};
-pub use nats_server::NatsServer;
+pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
+pub use nats_cluster::NatsCluster;
+pub use nats_server::{NatsServer, PASSWORD};
 pub use process::{Process, signal};
 
 use std::time::Duration;

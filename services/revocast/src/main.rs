@@ -2,12 +2,14 @@
 //!
 //! Each subcommand is a module. What they print goes through [`output`]; how they end is an [`exit::Exit`].
 
+mod broker;
 mod bus;
 mod ca;
 mod cert;
 mod clock;
 mod crl;
 mod demo;
+mod drill;
 mod exit;
 mod nats;
 mod notices;
@@ -54,12 +56,20 @@ enum Command {
     /// Look at CRLs, compare, rebuild, verify, lint them.
     #[command(subcommand)]
     Crl(crl::CrlVerb),
+    /// Rehearse a mass revocation: CRLs of any size, a fleet, and what it costs.
+    ///
+    /// Example: revocast drill --entries 1000000 --revoke 200000 --validators 8 --nats-server ./nats-server
+    #[command(verbatim_doc_comment)]
+    Drill(drill::DrillArgs),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
     /// What travels between the services.
     #[command(subcommand)]
     Notices(notices::NoticesVerb),
+    /// A repository: keeps certificates and CRLs, serves them, takes new ones.
+    #[command(subcommand)]
+    Repository(service::RepositoryVerb),
     /// Who enforces what: each scope, each validator, its number, lag and age.
     ///
     /// Exit code 2 if a subscriber is behind.
@@ -72,6 +82,9 @@ enum Command {
     /// A validator: enforces CRLs, answers questions.
     #[command(subcommand)]
     Validator(service::ValidatorVerb),
+    /// A watcher: looks at the URLs of CAs that announce nothing, and announces their new CRLs.
+    #[command(subcommand)]
+    Watcher(service::WatcherVerb),
 }
 
 fn main() -> ExitCode {
@@ -98,11 +111,14 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
         Command::Cert(verb) => cert::run(verb, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),
         Command::Notices(verb) => notices::run(&verb, output),
+        Command::Repository(verb) => service::repository(verb, output),
         Command::Status(args) => status::run(&args, output),
         Command::Validator(verb) => service::validator(verb, output),
+        Command::Watcher(verb) => service::watcher(verb, output),
     }
 }

@@ -28,6 +28,26 @@ pub(crate) enum ValidatorVerb {
     Run(RunArgs),
 }
 
+#[derive(Subcommand)]
+pub(crate) enum RepositoryVerb {
+    /// Run the service: keep what the notice streams bring and what is posted, serve it over HTTP.
+    ///
+    /// Examples:
+    ///   revocast repository run --config ops/repository.toml
+    ///   curl -f --data-binary @ca.crl http://127.0.0.1:8442/v1/crls
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WatcherVerb {
+    /// Run the service: look at URLs, announce each new CRL that a known key signed.
+    ///
+    /// Example: revocast watcher run --config ops/watcher.toml
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+}
+
 /// Options of every service.
 #[derive(Args)]
 pub(crate) struct RunArgs {
@@ -53,6 +73,16 @@ pub(crate) fn authority(verb: AuthorityVerb, output: &Output) -> Result<Exit, Fa
 pub(crate) fn validator(verb: ValidatorVerb, output: &Output) -> Result<Exit, Failure> {
     let ValidatorVerb::Run(args) = verb;
     serve("validator", &args, output, revocast_validator::run)
+}
+
+pub(crate) fn repository(verb: RepositoryVerb, output: &Output) -> Result<Exit, Failure> {
+    let RepositoryVerb::Run(args) = verb;
+    serve("repository", &args, output, revocast_repository::run)
+}
+
+pub(crate) fn watcher(verb: WatcherVerb, output: &Output) -> Result<Exit, Failure> {
+    let WatcherVerb::Run(args) = verb;
+    serve("watcher", &args, output, revocast_watcher::run)
 }
 
 /// Loads a service's configuration, shows it or runs the service with it.
@@ -81,4 +111,5 @@ where
 }
 
 /// Keys whose value in the environment is a comma-separated list.
-const LISTS: &[&str] = &["bus.servers"];
+const LISTS: &[&str] =
+    &["bus.servers", "certificates", "fetch.allowed_networks", "policies.default.anchors", "repositories"];

@@ -101,6 +101,21 @@ impl Bucket {
         }
     }
 
+    /// Takes over the lease on `key` that `holder` has already, as a killed predecessor left it; `None` if it is not
+    /// `holder` who has it. Only for holders of whom there is one at a time.
+    pub async fn resume(&self, key: &str, holder: &str) -> Result<Option<Lease>, BusError> {
+        let found = self.get(key).await?;
+        let Some(ours) = found.filter(|entry| entry.value.as_deref() == Some(holder.as_bytes())) else {
+            return Ok(None);
+        };
+        let mut lease = Lease { bucket: self.clone(), key: key.to_owned(), revision: ours.revision };
+        match lease.renew(holder).await {
+            Ok(()) => Ok(Some(lease)),
+            Err(BusError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn failed(&self, what: &str, key: &str, error: &dyn std::error::Error) -> BusError {
         BusError::unreachable(format!("{what} {key} in bucket {} ({error})", self.name))
     }

@@ -39,6 +39,17 @@ pub enum Published {
     Superseded(u64),
 }
 
+impl Published {
+    /// One word for counting.
+    pub fn word(self) -> &'static str {
+        match self {
+            Published::Stored(_) => "stored",
+            Published::AlreadyThere(_) => "already_there",
+            Published::Superseded(_) => "superseded",
+        }
+    }
+}
+
 /// First pause between attempts; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// A leader election takes about five seconds, so longer pauses only lose time.

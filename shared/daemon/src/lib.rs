@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod operational;
 mod run;
+mod work;
 
 pub use clock::Clock;
 pub use config::{ConfigError, load, show};
@@ -19,3 +20,4 @@ pub use logs::{LogFormat, start_logs};
 pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics};
 pub use operational::{listen, router};
 pub use run::{Context, Ended, run};
+pub use work::{blocking, every};

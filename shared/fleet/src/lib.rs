@@ -1,11 +1,16 @@
 //! What the services of a fleet do alike: messages with a meaning, over a bus that has none.
 //!
-//! [`Publisher`] publishes notices so that a better one always stands, [`registrar`] answers subscriptions and writes
-//! the registry, [`overview`] reads registry, heads and receipts and tells who enforces what.
+//! [`Publisher`] publishes notices so that a better one always stands, [`Announcer`] does so for a service that has
+//! other things to do meanwhile, [`registrar`] answers subscriptions and writes the registry, [`overview`] reads
+//! registry, heads and receipts and tells who enforces what.
 
+mod announcement;
+mod announcer;
 pub mod overview;
 mod publisher;
 pub mod registrar;
 
+pub use announcement::Announcement;
+pub use announcer::{Announced, Announcer};
 pub use overview::{Overview, ScopeView, ValidatorView, Wait, WaitReport};
 pub use publisher::{Publisher, beat};

@@ -11,7 +11,8 @@ use revocast_messages::{
     Headers, Instance, Interest, Registration, Role, ScopeState, SubscriptionAnswer, SubscriptionRequest,
     codec, decode, encode, headers, registry_key,
 };
-use revocast_pki::identity::IssuerId;
+use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
+use revocast_store::{Held, Shelf};
 use tracing::{info, warn};
 
 /// Requests that are answered at once; further ones wait.
@@ -36,6 +37,79 @@ pub trait Knowledge: Send + Sync + 'static {
     fn now_ms(&self) -> i64;
     /// The newest state of an issuer's scopes, or of all.
     fn scopes(&self, issuer: Option<IssuerId>) -> impl Future<Output = Vec<ScopeState>> + Send;
+}
+
+/// How often it is looked whether there are other issuers to answer for.
+const ISSUERS_INTERVAL: Duration = Duration::from_secs(1);
+/// At most this many issuers are answered for by name, one subscription at the broker each; requests for all issuers
+/// reach every instance anyway.
+const MAX_ISSUERS: usize = 4_096;
+
+/// Answers requests for as long as it is polled, for the issuers that `issuers` names at each moment, in ascending
+/// order; `told` hears `None` when that begins to work, and why it does not.
+pub async fn keep_answering<K: Knowledge + Clone>(
+    bus: &Bus,
+    who: Responsible,
+    knowledge: K,
+    issuers: impl Fn() -> Vec<IssuerId>,
+    told: impl Fn(Option<&BusError>),
+) -> std::convert::Infallible {
+    let mut looking = tokio::time::interval(ISSUERS_INTERVAL);
+    looking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut answering: Option<(Vec<IssuerId>, Service)> = None;
+    loop {
+        looking.tick().await;
+        let mut now = issuers();
+        now.truncate(MAX_ISSUERS);
+        if answering.as_ref().is_some_and(|(then, _)| *then == now) {
+            continue;
+        }
+        let who = Responsible { issuers: now.clone(), ..who.clone() };
+        match start(bus, who, knowledge.clone()).await {
+            Ok(service) => {
+                told(None);
+                // The new one listens already, so that no request falls between the two.
+                if let Some((_, before)) = answering.replace((now, service)) {
+                    before.stop().await;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "subscriptions cannot be answered yet");
+                told(Some(&error));
+            }
+        }
+    }
+}
+
+/// What a service knows whose CRLs are on a shelf. Cheap to clone.
+#[derive(Clone)]
+pub struct ShelfKnowledge {
+    shelf: Arc<Shelf>,
+    now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl ShelfKnowledge {
+    /// Over `shelf`; `now_ms` tells the milliseconds since the Unix epoch.
+    pub fn new(shelf: Arc<Shelf>, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> ShelfKnowledge {
+        ShelfKnowledge { shelf, now_ms: Arc::new(now_ms) }
+    }
+}
+
+impl Knowledge for ShelfKnowledge {
+    fn now_ms(&self) -> i64 {
+        (self.now_ms)()
+    }
+
+    async fn scopes(&self, issuer: Option<IssuerId>) -> Vec<ScopeState> {
+        self.shelf.read(|holdings| {
+            let wanted = holdings.crls().filter(|((of, ..), _)| issuer.is_none_or(|issuer| issuer == *of));
+            wanted.map(|(&(issuer, scope, kind), held)| state(issuer, scope, kind, held)).collect()
+        })
+    }
+}
+
+fn state(issuer: IssuerId, scope: ScopeId, kind: CrlKind, held: &Held) -> ScopeState {
+    ScopeState { issuer, scope, kind, number: held.crl.number() }
 }
 
 struct Registrar<K> {
