@@ -18,7 +18,7 @@ pub struct Limits {
     pub candidates: u32,
     /// Certificates between target and anchor. Real paths have up to six; RFC 4158 speaks of bridges with ten.
     pub depth: usize,
-    /// Comparisons of a name with a constraint, and edges of the policy graph.
+    /// Comparisons of a name with a constraint or of a certificate with a CRL's scope, and edges of policy graphs.
     pub comparisons: u32,
 }
 
@@ -56,11 +56,11 @@ impl fmt::Display for Resource {
 /// How much was done for a question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
-    /// Signatures verified; those remembered from before are not counted.
+    /// Signatures verified, of certificates that were not remembered and of all CRLs: those remember for themselves.
     pub signatures: u32,
     /// Certificates and CRLs looked at.
     pub candidates: u32,
-    /// Comparisons of names with constraints, and edges of policy graphs.
+    /// Comparisons of names with constraints and of certificates with scopes, and edges of policy graphs.
     pub comparisons: u32,
 }
 

@@ -99,7 +99,7 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
         }
         let issuers = self.issuers(&last);
         if issuers.is_empty() && anchors.is_empty() {
-            self.fail(None, Rule::Issuer, Reason::NoPath);
+            self.fail(Rule::Issuer, Reason::NoPath);
         }
         for issuer in by_fitness(&issuers, |issuer| self.rank(&last, issuer)) {
             charge(self.session.budget.candidate())?;
@@ -140,7 +140,7 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
         let step = match fit {
             Ok(()) => self.extend(),
             Err((rule, reason)) => {
-                self.fail(None, rule, reason);
+                self.fail(rule, reason);
                 ControlFlow::Continue(())
             }
         };
@@ -262,11 +262,11 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
     }
 
     /// Records that the path as it stands leads no further.
-    fn fail(&mut self, anchor: Option<&Anchor>, rule: Rule, reason: Reason) {
+    fn fail(&mut self, rule: Rule, reason: Reason) {
         let certificate = self.path.len() - 1;
         let candidate = Candidate {
             certificates: self.path.clone(),
-            anchor: anchor.cloned(),
+            anchor: None,
             checks: vec![Check { certificate, rule, failure: Some(reason) }],
             evidence: Vec::new(),
             failure: Some(Failure { reason, certificate }),

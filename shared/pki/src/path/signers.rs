@@ -41,6 +41,10 @@ impl Signers for PathSigners<'_, '_, '_, '_> {
         self.on_path(crl, true)
     }
 
+    fn compare(&mut self) -> Result<(), Exhausted> {
+        self.session.budget.comparisons(1)
+    }
+
     fn consider(&mut self) -> Result<(), Exhausted> {
         self.session.budget.candidate()
     }

@@ -56,7 +56,10 @@ pub(crate) trait Signers {
     /// Who signed `crl`, if that was someone entitled to: RFC 5280 6.3.3 (f), (g).
     fn signer_of(&mut self, crl: &Crl) -> Result<Option<IssuerId>, Exhausted>;
 
-    /// Before a CRL is looked at.
+    /// Before a CRL is asked whether it covers a certificate. An issuer may have thousands of shards.
+    fn compare(&mut self) -> Result<(), Exhausted>;
+
+    /// Before a CRL that may decide is looked at.
     fn consider(&mut self) -> Result<(), Exhausted>;
 }
 
@@ -108,11 +111,12 @@ impl Deciding {
             if crl.kind() != CrlKind::Complete || crl.this_update() > at {
                 continue;
             }
-            signers.consider()?;
+            signers.compare()?;
             let reasons = coverage.reasons(crl);
             if reasons == Reasons::NONE {
                 continue;
             }
+            signers.consider()?;
             match signers.signer_of(crl)? {
                 Some(signer) => complete.push(Relevant { crl: crl.clone(), delta: None, signer, reasons }),
                 None => self.unknown = Some(Unknown::NoSigner),
