@@ -15,11 +15,9 @@ use revocast_bus::{
 };
 use revocast_fleet::{Overview, Publisher, beat};
 use revocast_messages::{CrlNotice, Instance, Origin, Role, subjects};
-use revocast_pki::asn1::Time;
-use revocast_pki::crl::Crl;
-use revocast_pki::identity::IssuerId;
-use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry, SigningKey, name};
-use revocast_tests::{DEADLINE, Fleet, NatsCluster, NatsServer, PASSWORD, eventually};
+use revocast_tests::{
+    DEADLINE, Fleet, NatsCluster, NatsServer, PASSWORD, PlainServer, TestCa, eventually, free_address, http,
+};
 
 const NOW_MS: i64 = 1_790_000_000_000;
 
@@ -63,17 +61,49 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
     assert_nothing_was_denied(&fleet.nats);
 }
 
-/// A CRL of a CA of its own, and that CA's key.
-fn minted(entries: u32) -> (Crl, SigningKey, IssuerId) {
-    let key = SigningKey::generate(KeyKind::EcdsaP256).unwrap();
-    let issuer = name("CN=Somebody").unwrap();
-    let (this_update, next_update) =
-        (Time::from_unix(NOW_MS / 1_000), Time::from_unix(NOW_MS / 1_000 + 86_400));
-    let revoked = (0..entries).map(|serial| RevokedEntry::new(&serial.to_be_bytes(), this_update));
-    let template = CrlTemplate::new(issuer.clone(), 1u64, this_update, next_update);
-    let crl = Crl::decode(template.sign(revoked, &key).unwrap()).unwrap();
-    let id = IssuerId::of(&issuer, key.spki());
-    (crl, key, id)
+#[tokio::test]
+async fn the_watcher_tells_the_repository_serves_and_the_broker_denies_none_of_it() {
+    let mut fleet = Fleet::with_accounts().await;
+    let (watched, posted) = (TestCa::new("CN=Watched"), TestCa::new("CN=Posted"));
+    // Too large to travel in the notice: it goes through the object store.
+    let (seen, brought) = (watched.crl(1, 20_000), posted.crl(1, 2));
+    let server = PlainServer::start(seen.der()).await;
+    for (file, ca) in [("watched.crt", &watched), ("posted.crt", &posted)] {
+        std::fs::write(fleet.path(file), ca.certificate.der()).unwrap();
+    }
+    let address = free_address();
+    let repository = format!(
+        "state = {:?}\nlisten = '{address}'\ncertificates = [{:?}]\nheartbeat = '1s'",
+        fleet.path("repository"),
+        fleet.path("posted.crt"),
+    );
+    fleet.start_service("repository", "repository", &repository);
+    let watcher = format!(
+        "state = {:?}\nlisten = '127.0.0.1:0'\ncertificates = [{:?}]\nheartbeat = '1s'\n\
+         [[watch]]\nurl = '{}'\ninterval = '1s'\n[fetch]\nallowed_networks = ['127.0.0.0/8']",
+        fleet.path("watcher"),
+        fleet.path("watched.crt"),
+        server.url("/ca.crl"),
+    );
+    fleet.start_service("watcher", "watcher", &watcher);
+    let serves = async |path: String| Some(http(address, "GET", &path, &[], &[]).await?.body);
+    eventually("what the watcher saw is served", async || {
+        (serves(format!("/crl/{}.crl", watched.issuer())).await? == *seen.der()).then_some(())
+    })
+    .await;
+    eventually("what is posted is told", async || {
+        let answer = http(address, "POST", "/v1/crls", &[], brought.der()).await?;
+        [200, 201].contains(&answer.status).then_some(())
+    })
+    .await;
+    let monitor = fleet.nats.as_role("monitor").await;
+    eventually("both CRLs are known to the fleet", async || {
+        (Overview::read(&monitor, NOW_MS).await.ok()?.scopes().len() == 2).then_some(())
+    })
+    .await;
+    fleet.stop("watcher");
+    fleet.stop("repository");
+    assert_nothing_was_denied(&fleet.nats);
 }
 
 /// Everything that the publishers do at the broker, by the calls that they make.
@@ -82,13 +112,14 @@ async fn publish_as(server: &NatsServer, role: Role) {
     let instance: Instance = role.token().parse().unwrap();
     let publisher = Publisher::new(&bus, role.token()).await;
     // Too large to go inside the notice, so that whoever judges it reads the object store.
-    let (crl, key, issuer) = minted(20_000);
+    let ca = TestCa::new("CN=Somebody");
+    let (crl, spki) = (ca.crl(1, 20_000), ca.certificate.spki());
     let origin = Origin { role, instance: instance.clone(), seen_at_ms: NOW_MS };
-    let notice = CrlNotice::of(&crl, issuer, origin);
+    let notice = CrlNotice::of(&crl, ca.issuer(), origin);
     assert!(notice.crl.is_none());
-    let published = publisher.publish_crl(&notice, crl.der(), key.spki()).await.unwrap();
+    let published = publisher.publish_crl(&notice, crl.der(), spki).await.unwrap();
     assert!(matches!(published, Published::Stored(_)), "{published:?}");
-    let again = publisher.publish_crl(&notice, crl.der(), key.spki()).await.unwrap();
+    let again = publisher.publish_crl(&notice, crl.der(), spki).await.unwrap();
     assert!(matches!(again, Published::AlreadyThere(_)), "{again:?}");
     let objects = publisher.objects().unwrap();
     assert_eq!(objects.get(&crl.digest().to_string(), 1 << 24).await.unwrap(), crl.der());
