@@ -250,6 +250,31 @@ async fn of_two_watchers_one_watches_and_the_other_takes_over() {
 }
 
 #[tokio::test]
+async fn a_killed_watcher_goes_on_at_once_when_it_is_started_again() {
+    let (server, folder, ca) =
+        (NatsServer::start().await, tempfile::tempdir().unwrap(), TestCa::new("CN=CA"));
+    let bus = server.bus("test").await;
+    let site = PlainServer::start(ca.crl(1, 1).der()).await;
+    let url = site.url("/ca.crl");
+    let start = async || {
+        Watcher::start(&server, &folder.path().join("state"), |config| {
+            config.watch = watch(&url);
+            config.certificates = certificate_file(folder.path(), &ca);
+        })
+        .await
+    };
+    let killed = start().await;
+    told(&bus, &ca, &ca.crl(1, 1)).await;
+    killed.task.abort();
+    killed.context.stop.cancel();
+    assert!(killed.task.await.unwrap_err().is_cancelled());
+    site.show(ca.crl(2, 2).der());
+    let (began, _watcher) = (std::time::Instant::now(), start().await);
+    told(&bus, &ca, &ca.crl(2, 2)).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "its own lease, of 30 seconds, did not hold it up");
+}
+
+#[tokio::test]
 async fn what_nobody_subscribed_to_is_not_polled_and_other_hosts_never_are() {
     let (server, folder, ca) =
         (NatsServer::start().await, tempfile::tempdir().unwrap(), TestCa::new("CN=CA"));

@@ -111,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broken.crt");
         for content in ["no certificate", &format!("{BEGIN}\nAAAA\n"), &format!("{BEGIN}\n!\n{END}\n")] {
-            std::fs::write(&path, content).unwrap();
+            fs::write(&path, content).unwrap();
             let error = read_certificates(std::slice::from_ref(&path)).unwrap_err().to_string();
             assert!(error.contains("broken.crt"), "{error}");
         }
