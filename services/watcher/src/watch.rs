@@ -161,7 +161,8 @@ impl Watch {
         self.pending().remove(url);
         let is_held =
             self.shelf.read(|holdings| holdings.crls().any(|(_, held)| held.crl.digest() == digest));
-        self.polls.remember(url, Polled { digest, validators }, is_held);
+        let polled = Polled::new(digest, validators, self.announcing.clock.now_ms());
+        self.polls.remember(url, polled, is_held);
         match sighting {
             Sighting::New { held, before } => {
                 info!(%url, issuer = %held.crl.issuer(), number = ?held.crl.number(), "a new CRL");
