@@ -32,6 +32,17 @@ check:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$$(sh ops/cargo-deny.sh) --all-features check bans licenses sources
 
+## Ratios to floors and peers, in one run.
+bench:
+	cd tests/bench && $(CARGO) run --release --locked --bin crl && $(CARGO) run --release --locked --bin path
+
+## Each fuzz target for FUZZ_SECONDS, starting from its seeds.
+FUZZ_SECONDS ?= 600
+fuzz:
+	cd tests/fuzz && for target in $$($(CARGO) fuzz list); do \
+		mkdir -p corpus/$$target && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target corpus/$$target seeds/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
 clean:
 	$(CARGO) clean
 	rm -rf .cache

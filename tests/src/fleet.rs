@@ -16,16 +16,24 @@ pub struct Fleet {
     pub nats: NatsServer,
     folder: TempDir,
     services: Vec<(String, Process)>,
+    /// Whether everybody connects as the user of its role.
+    by_role: bool,
 }
 
 impl Fleet {
     /// A broker with the declared streams, and an empty folder.
     pub async fn start() -> Fleet {
-        Fleet {
-            nats: NatsServer::start().await,
-            folder: tempfile::Builder::new().prefix("revocast-fleet-").tempdir().unwrap(),
-            services: Vec::new(),
-        }
+        Fleet::around(NatsServer::start().await, false)
+    }
+
+    /// The same, with every service and verb under the permissions of its role in `nats/accounts.conf`.
+    pub async fn with_accounts() -> Fleet {
+        Fleet::around(NatsServer::with_accounts().await, true)
+    }
+
+    fn around(nats: NatsServer, by_role: bool) -> Fleet {
+        let folder = tempfile::Builder::new().prefix("revocast-fleet-").tempdir().unwrap();
+        Fleet { nats, folder, services: Vec::new(), by_role }
     }
 
     /// A file of the fleet's folder.
@@ -67,6 +75,9 @@ impl Fleet {
             .env("REVOCAST_NATS", self.nats.url())
             .env("REVOCAST_LEDGER", self.path("authority.db"))
             .stdin(Stdio::null());
+        if self.by_role {
+            command.envs(NatsServer::environment_of(role_of(words)));
+        }
         command
     }
 
@@ -172,6 +183,18 @@ impl Fleet {
             (code == 0 && subscribed == validators).then_some(())
         })
         .await;
+    }
+}
+
+/// Whose user a service or a verb connects as.
+fn role_of<'w>(words: &[&'w str]) -> &'w str {
+    match words.first() {
+        Some(&"ca") => "authority",
+        Some(&"cert") => "client",
+        Some(&"nats") => "operator",
+        Some(&"notices" | &"status") => "monitor",
+        Some(role) => role,
+        None => "client",
     }
 }
 

@@ -8,13 +8,15 @@
 mod ca;
 mod fleet;
 mod http;
+mod nats_cluster;
 mod nats_server;
 mod process;
 
 pub use ca::TestCa;
 pub use fleet::{Fleet, program};
 pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
-pub use nats_server::NatsServer;
+pub use nats_cluster::NatsCluster;
+pub use nats_server::{NatsServer, PASSWORD};
 pub use process::{Process, signal};
 
 use std::time::Duration;

@@ -15,17 +15,31 @@ pub struct NatsServer {
     process: Option<Process>,
     folder: TempDir,
     config: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     port: u16,
 }
+
+/// The users of `nats/accounts.conf`: one per role, and the system's.
+const USERS: [&str; 8] =
+    ["sys", "authority", "repository", "watcher", "validator", "client", "monitor", "operator"];
+
+/// Everybody's password in the tests.
+pub const PASSWORD: &str = "of-the-tests";
 
 impl NatsServer {
     /// Starts one with `nats/server.conf`, and applies the declared streams.
     pub async fn start() -> NatsServer {
         let server = NatsServer::bare().await;
-        let bus = server.bus("harness").await;
-        for declaration in declare::built_in() {
-            bus.apply(&declaration).await.unwrap();
-        }
+        declare_all(&server.bus("harness").await).await;
+        server
+    }
+
+    /// Starts one with `nats/single.conf`, its accounts and permissions, and applies the declared streams.
+    pub async fn with_accounts() -> NatsServer {
+        let config = root().join("nats/single.conf");
+        let server = NatsServer::launch(&config, Vec::new(), passwords()).await;
+        declare_all(&server.as_role("operator").await).await;
         server
     }
 
@@ -36,10 +50,21 @@ impl NatsServer {
 
     /// Starts one with another configuration file.
     pub async fn with_config(config: &Path) -> NatsServer {
+        NatsServer::launch(config, Vec::new(), Vec::new()).await
+    }
+
+    /// Starts one with more words on its command line and in its environment.
+    pub(crate) async fn launch(
+        config: &Path,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> NatsServer {
         let mut server = NatsServer {
             process: None,
             folder: tempfile::Builder::new().prefix("revocast-nats-").tempdir().unwrap(),
             config: config.to_owned(),
+            arguments,
+            environment,
             port: 0,
         };
         server.start_again().await;
@@ -52,7 +77,7 @@ impl NatsServer {
         let _ = std::fs::remove_dir_all(&ports);
         std::fs::create_dir_all(&ports).unwrap();
         let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
-        let log_path = self.folder.path().join("log");
+        let log_path = self.log_path();
         let log = std::fs::File::create(&log_path).unwrap();
         let mut command = Command::new(nats_server());
         command
@@ -63,6 +88,8 @@ impl NatsServer {
             .arg(self.store())
             .arg("--ports_file_dir")
             .arg(&ports)
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(log);
         let mut process = Process::start("nats-server", &mut command);
@@ -102,10 +129,33 @@ impl NatsServer {
 
     /// A connection as a user.
     pub async fn bus_as(&self, user: &str, password: &str) -> Bus {
+        self.bus_with(self.config_as(user, password), user).await
+    }
+
+    fn config_as(&self, user: &str, password: &str) -> BusConfig {
         let credentials = Credentials::User { name: user.into(), password: password.into() };
-        let config =
-            BusConfig { credentials, inbox_prefix: Some(format!("_INBOX_{user}")), ..self.bus_config() };
-        self.bus_with(config, user).await
+        BusConfig { credentials, inbox_prefix: Some(format!("_INBOX_{user}")), ..self.bus_config() }
+    }
+
+    /// How a service reaches it as the user of a role.
+    pub fn config_of(&self, role: &str) -> BusConfig {
+        self.config_as(role, PASSWORD)
+    }
+
+    /// A connection as the user of a role, with the permissions of `nats/accounts.conf`.
+    pub async fn as_role(&self, role: &str) -> Bus {
+        self.bus_as(role, PASSWORD).await
+    }
+
+    /// The environment by which a program of ours connects as the user of a role: its verbs and its services.
+    pub fn environment_of(role: &str) -> [(&'static str, String); 5] {
+        [
+            ("REVOCAST_NATS_USER", role.to_owned()),
+            ("REVOCAST_NATS_PASSWORD", PASSWORD.to_owned()),
+            ("REVOCAST__BUS__CREDENTIALS__USER__NAME", role.to_owned()),
+            ("REVOCAST__BUS__CREDENTIALS__USER__PASSWORD", PASSWORD.to_owned()),
+            ("REVOCAST__BUS__INBOX_PREFIX", format!("_INBOX_{role}")),
+        ]
     }
 
     async fn bus_with(&self, config: BusConfig, name: &str) -> Bus {
@@ -124,15 +174,40 @@ impl NatsServer {
         }
     }
 
+    /// Whether it was started and not stopped since.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// The running process.
     pub fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
+    }
+
+    /// What it has logged since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     /// Where it keeps its streams.
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("store")
     }
+}
+
+async fn declare_all(bus: &Bus) {
+    for declaration in declare::built_in() {
+        bus.apply(&declaration).await.unwrap();
+    }
+}
+
+/// What `nats/accounts.conf` reads from the environment.
+pub(crate) fn passwords() -> Vec<(String, String)> {
+    USERS.iter().map(|user| (format!("REVOCAST_NATS_{}", user.to_uppercase()), PASSWORD.to_owned())).collect()
 }
 
 fn port_told(ports: &Path) -> Option<u16> {

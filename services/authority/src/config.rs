@@ -47,3 +47,27 @@ impl Default for AuthorityConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use revocast_daemon::{load, show};
+
+    use super::*;
+
+    #[test]
+    fn the_sample_names_every_key_and_says_its_default() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ops/authority.toml");
+        let read: AuthorityConfig = load(Some(&sample), &[]).unwrap();
+        assert_eq!(read, AuthorityConfig::default());
+        let text = std::fs::read_to_string(&sample).unwrap();
+        let shown = show(&read).unwrap();
+        for key in shown.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "{key} is not in the sample"
+            );
+        }
+    }
+}

@@ -2,12 +2,14 @@
 //!
 //! Each subcommand is a module. What they print goes through [`output`]; how they end is an [`exit::Exit`].
 
+mod broker;
 mod bus;
 mod ca;
 mod cert;
 mod clock;
 mod crl;
 mod demo;
+mod drill;
 mod exit;
 mod nats;
 mod notices;
@@ -54,6 +56,11 @@ enum Command {
     /// Look at CRLs, compare, rebuild, verify, lint them.
     #[command(subcommand)]
     Crl(crl::CrlVerb),
+    /// Rehearse a mass revocation: CRLs of any size, a fleet, and what it costs.
+    ///
+    /// Example: revocast drill --entries 1000000 --revoke 200000 --validators 8 --nats-server ./nats-server
+    #[command(verbatim_doc_comment)]
+    Drill(drill::DrillArgs),
     /// What the broker must have.
     #[command(subcommand)]
     Nats(nats::NatsVerb),
@@ -104,6 +111,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Authority(verb) => service::authority(verb, output),
         Command::Ca(verb) => ca::run(verb, output),
         Command::Cert(verb) => cert::run(verb, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Crl(verb) => crl::run(verb, output),
         Command::Nats(verb) => nats::run(verb, output),

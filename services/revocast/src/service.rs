@@ -111,4 +111,5 @@ where
 }
 
 /// Keys whose value in the environment is a comma-separated list.
-const LISTS: &[&str] = &["bus.servers"];
+const LISTS: &[&str] =
+    &["bus.servers", "certificates", "fetch.allowed_networks", "policies.default.anchors", "repositories"];

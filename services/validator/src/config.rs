@@ -146,3 +146,30 @@ pub enum Revocation {
     /// Nobody asks.
     None,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use revocast_daemon::{load, show};
+
+    use super::*;
+
+    #[test]
+    fn the_sample_names_every_key_and_says_its_default() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ops/validator.toml");
+        let mut read: ValidatorConfig = load(Some(&sample), &[]).unwrap();
+        let text = std::fs::read_to_string(&sample).unwrap();
+        let shown = show(&read).unwrap();
+        // Whom to believe has no default.
+        let mut policy = std::mem::take(&mut read.policies).remove("default").unwrap();
+        assert!(!std::mem::take(&mut policy.anchors).is_empty());
+        assert_eq!((read, policy), (ValidatorConfig::default(), PolicyConfig::default()));
+        for key in shown.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "{key} is not in the sample"
+            );
+        }
+    }
+}

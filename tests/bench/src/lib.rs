@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use revocast_pki::asn1::Time;
 use revocast_pki::crl::Reason;
-use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry, SigningKey, key_id, name};
+use revocast_pki::mint::{CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry, SigningKey, key_id, name};
 
 /// The system's allocator, counting what is held.
 pub struct Counting;
@@ -110,7 +110,7 @@ pub fn entry(n: u64) -> RevokedEntry {
     serial[0] = serial[0] & 0x7f | 0x40;
     let entry =
         RevokedEntry::new(&serial, Time::from_unix(1_700_000_000 + (numbers.draw() % 50_000_000) as i64));
-    if n % 2 == 0 { entry.because(Reason::KeyCompromise) } else { entry }
+    if n.is_multiple_of(2) { entry.because(Reason::KeyCompromise) } else { entry }
 }
 
 /// A CA that signs lists.
@@ -131,6 +131,14 @@ impl Ca {
             ..CrlTemplate::new(issuer, 1, at, at.plus(86_400))
         };
         Ca { key, template }
+    }
+
+    /// Its certificate, DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        let (name, at) = (self.template.issuer.clone(), self.template.this_update);
+        let validity = (at.plus(-86_400), at.plus(86_400_000));
+        let template = CertificateTemplate::ca(name.clone(), self.key.spki(), &[1], validity);
+        template.sign(&name, &self.key).expect("randomness")
     }
 
     /// A list of these entries.

@@ -16,8 +16,10 @@ const SHOWN: usize = 20;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The older CRL.
+    #[arg(value_name = "FILE|URL")]
     old: PathBuf,
     /// The newer CRL.
+    #[arg(value_name = "FILE|URL")]
     new: PathBuf,
     /// Write the difference here, for `crl patch`.
     #[arg(short, long, value_name = "FILE")]
@@ -25,6 +27,8 @@ pub(crate) struct Args {
     /// Show every certificate, however many there are.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    reach: files::Reach,
 }
 
 #[derive(Serialize)]
@@ -38,7 +42,8 @@ struct Report {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let (old, new) = (files::crl(&args.old, output)?, files::crl(&args.new, output)?);
+    let (old, new) =
+        (files::crl(&args.old, &args.reach, output)?, files::crl(&args.new, &args.reach, output)?);
     if old.issuer() != new.issuer() {
         output.progress("The CRLs are of different issuers.");
     }

@@ -16,7 +16,7 @@ use crate::output::{Output, table};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The CRL: DER or PEM.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE|URL")]
     crl: PathBuf,
     /// Whether this serial number (hex) is listed, and how; may be given several times.
     #[arg(long, value_name = "HEX")]
@@ -24,10 +24,12 @@ pub(crate) struct Args {
     /// List every entry.
     #[arg(long)]
     entries: bool,
+    #[command(flatten)]
+    reach: files::Reach,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let crl = files::crl(&args.crl, output)?;
+    let crl = files::crl(&args.crl, &args.reach, output)?;
     let report = Report {
         description: Description::of(&crl),
         serials: args.serial.iter().map(|serial| Answer::of(&crl, serial)).collect(),

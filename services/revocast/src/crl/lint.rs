@@ -12,6 +12,7 @@ use crate::output::{Output, table};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The CRL.
+    #[arg(value_name = "FILE|URL")]
     crl: PathBuf,
     /// The CRL that was issued before it.
     #[arg(long, value_name = "FILE")]
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     /// Whose rules apply.
     #[arg(long, value_enum, default_value = "rfc5280")]
     profile: ProfileChoice,
+    #[command(flatten)]
+    reach: files::Reach,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -35,8 +38,8 @@ enum ProfileChoice {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let crl = files::crl(&args.crl, output)?;
-    let previous = args.previous.as_ref().map(|path| files::crl(path, output)).transpose()?;
+    let crl = files::crl(&args.crl, &args.reach, output)?;
+    let previous = args.previous.as_ref().map(|path| files::crl(path, &args.reach, output)).transpose()?;
     let issuers = args.issuer.as_ref().map(|path| files::certificates(path)).transpose()?.unwrap_or_default();
     let mut covered = Vec::new();
     for path in &args.covered {

@@ -23,7 +23,7 @@ pub(crate) enum CrlVerb {
     /// Examples:
     ///   revocast crl inspect issuing.crl
     ///   revocast crl inspect issuing.crl --serial 4f3a --json
-    ///   revocast crl inspect issuing.crl --entries
+    ///   revocast crl inspect http://ca.example/issuing.crl --entries
     #[command(verbatim_doc_comment)]
     Inspect(inspect::Args),
     /// What changed from one CRL to another, and how large the difference is.

@@ -26,6 +26,8 @@ pub(crate) struct Args {
     /// Which algorithms and keys count.
     #[arg(long, value_enum, default_value_t, requires = "issuer")]
     algorithms: super::Algorithms,
+    #[command(flatten)]
+    reach: files::Reach,
 }
 
 #[derive(Serialize)]
@@ -36,7 +38,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let old = files::crl(&args.old, output)?;
+    let old = files::crl(&args.old, &args.reach, output)?;
     let encoded = files::read(&args.difference)?;
     let difference = Difference::decode(encoded).map_err(|error| unreadable(&args.difference, error))?;
     let der = difference.apply(&old).map_err(|error| unreadable(&args.difference, error))?;

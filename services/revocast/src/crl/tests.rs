@@ -1,3 +1,4 @@
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -59,7 +60,12 @@ impl Desk {
     /// Runs a verb; words with a dot are files of the folder.
     fn run(&self, words: &str) -> Exit {
         let word = |word: &str| if word.contains('.') { self.path(word) } else { Path::new(word).to_owned() };
-        let words = ["crl".into()].into_iter().chain(words.split(' ').map(word));
+        let words: Vec<_> = words.split(' ').map(|text| word(text).to_str().unwrap().to_owned()).collect();
+        self.run_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn run_words(&self, words: &[&str]) -> Exit {
+        let words = ["crl"].iter().chain(words);
         run(Words::parse_from(words).verb, &Output::new(true)).unwrap_or_else(|failure| failure.exit())
     }
 }
@@ -129,6 +135,27 @@ fn what_is_not_there_or_not_a_crl_has_its_exit_code() {
     assert_eq!(desk.run("inspect junk.crl"), Exit::Invalid);
     assert_eq!(desk.run("inspect ca.crt"), Exit::Invalid);
     assert_eq!(desk.run("patch 1.crl junk.crl -o made.crl"), Exit::Invalid);
+}
+
+#[test]
+fn a_url_is_fetched_where_its_network_is_allowed() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/1", listener.local_addr().unwrap());
+    let crl = desk.get("1.crl");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", crl.len());
+        stream.write_all(&[head.as_bytes(), &crl].concat()).unwrap();
+    });
+    assert_eq!(
+        desk.run_words(&["inspect", &url]),
+        Exit::Io,
+        "this machine itself is not of the public Internet"
+    );
+    assert_eq!(desk.run_words(&["inspect", &url, "--allow-network", "127.0.0.0/8"]), Exit::Ok);
+    server.join().unwrap();
 }
 
 fn pem(files: &[(&str, &str)], desk: &Desk) -> String {

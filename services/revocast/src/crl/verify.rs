@@ -16,6 +16,7 @@ use crate::output::Output;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The CRL.
+    #[arg(value_name = "FILE|URL")]
     crl: PathBuf,
     /// Certificates of the issuer; one whose key signed is enough.
     #[arg(long, value_name = "FILE")]
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     /// Which algorithms and keys count.
     #[arg(long, value_enum, default_value_t)]
     algorithms: super::Algorithms,
+    #[command(flatten)]
+    reach: files::Reach,
 }
 
 #[derive(Serialize)]
@@ -40,7 +43,7 @@ struct Report {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let certificates = files::certificates(&args.issuer)?;
-    let der = files::crl_der(&args.crl, output)?;
+    let der = files::crl_der(&args.crl, &args.reach, output)?;
     match verify(&der, &certificates, &args.algorithms.into()) {
         Verification::Good { crl, issuer } => {
             let (scope, entries) = (crl.scope(issuer), crl.entries());

@@ -3,20 +3,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use revocast_authority::{Authority, AuthorityConfig, NewCa};
-use revocast_bus::{Bus, BusConfig, declare};
+use revocast_bus::Bus;
 use revocast_daemon::Context;
 use revocast_fleet::Overview;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::mint::KeyKind;
 use revocast_validator::{PolicyConfig, ValidatorConfig};
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
+use crate::broker::Broker;
 use crate::ca::publish_over;
 use crate::clock::now_ms;
 use crate::exit::Failure;
@@ -29,9 +27,6 @@ pub(super) fn validator(n: u8) -> String {
     format!("validator-{n}")
 }
 
-/// The broker's configuration, as it stands in the project.
-const SERVER_CONF: &str = include_str!("../../../../nats/server.conf");
-
 /// Which CAs cross-certify each other. The original's figure 2 leads from CA 1 over 8, 6 and 4 to CA 2.
 const BRIDGES: [(u8, u8); 10] =
     [(1, 8), (8, 6), (6, 4), (4, 2), (1, 3), (3, 5), (5, 7), (7, 9), (9, 8), (3, 6)];
@@ -39,30 +34,21 @@ const BRIDGES: [(u8, u8); 10] =
 pub(super) struct Cast {
     authority: Authority,
     bus: Bus,
-    bus_config: BusConfig,
     services: JoinSet<()>,
     context: Context,
     crosses: Vec<(String, String, Certificate)>,
-    broker: Child,
-    folder: TempDir,
+    broker: Broker,
 }
 
 impl Cast {
     /// Starts the broker, and makes the declared streams.
     pub(super) async fn start(nats_server: &Path) -> Result<Cast, Failure> {
-        let folder = tempfile::Builder::new().prefix("revocast-demo-").tempdir().map_err(Failure::io)?;
-        let (broker, port) = start_broker(nats_server, folder.path()).await?;
-        let bus_config =
-            BusConfig { servers: vec![format!("nats://127.0.0.1:{port}")], ..BusConfig::default() };
-        let bus = connect(&bus_config).await?;
-        for declaration in declare::built_in() {
-            bus.apply(&declaration).await.map_err(Failure::io)?;
-        }
+        let (broker, bus) = Broker::start(nats_server).await?;
         let instance = AUTHORITY.parse().map_err(Failure::io)?;
         let authority =
-            Authority::open(&folder.path().join("authority.db"), instance).map_err(Failure::io)?;
+            Authority::open(&broker.folder().join("authority.db"), instance).map_err(Failure::io)?;
         let (services, context, crosses) = (JoinSet::new(), Context::default(), Vec::new());
-        Ok(Cast { authority, bus, bus_config, services, context, crosses, broker, folder })
+        Ok(Cast { authority, bus, services, context, crosses, broker })
     }
 
     pub(super) fn authority(&mut self) -> &mut Authority {
@@ -119,13 +105,13 @@ impl Cast {
 
     /// Starts the authority's service and `validators` that believe CA 2.
     pub(super) fn start_services(&mut self, validators: u8) -> Result<(), Failure> {
-        let anchor = self.folder.path().join("ca2.crt");
+        let anchor = self.broker.folder().join("ca2.crt");
         let believed = self.authority.ca_certificate("ca2").map_err(Failure::io)?;
         std::fs::write(&anchor, believed.der()).map_err(Failure::io)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let authority = AuthorityConfig {
-            ledger: self.folder.path().join("authority.db"),
-            bus: self.bus_config.clone(),
+            ledger: self.broker.folder().join("authority.db"),
+            bus: self.broker.config().clone(),
             listen: any_port,
             ..AuthorityConfig::default()
         };
@@ -134,10 +120,10 @@ impl Cast {
             let instance = validator(n);
             let policy = PolicyConfig { anchors: vec![anchor.clone()], ..PolicyConfig::default() };
             let config = ValidatorConfig {
-                state: self.folder.path().join(&instance),
+                state: self.broker.folder().join(&instance),
                 instance: instance.parse().map_err(Failure::io)?,
                 listen: any_port,
-                bus: self.bus_config.clone(),
+                bus: self.broker.config().clone(),
                 policies: [("default".to_owned(), policy)].into(),
                 ..ValidatorConfig::default()
             };
@@ -184,59 +170,6 @@ impl Cast {
         self.context.stop.cancel();
         while self.services.join_next().await.is_some() {}
         self.bus.close().await;
-        let _ = self.broker.kill().await;
+        self.broker.stop().await;
     }
-}
-
-async fn start_broker(nats_server: &Path, folder: &Path) -> Result<(Child, u16), Failure> {
-    let (config, ports) = (folder.join("server.conf"), folder.join("ports"));
-    std::fs::write(&config, SERVER_CONF).map_err(Failure::io)?;
-    std::fs::create_dir(&ports).map_err(Failure::io)?;
-    let mut broker = Command::new(nats_server)
-        .args(["--addr", "127.0.0.1", "--port", "-1", "--http_port", "-1", "--config"])
-        .arg(&config)
-        .arg("--store_dir")
-        .arg(folder.join("jetstream"))
-        .arg("--ports_file_dir")
-        .arg(&ports)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| {
-            let name = nats_server.display();
-            Failure::io(format!("{name} does not start ({error}): name a nats-server 2.15 or later with --nats-server, or run `make demo`"))
-        })?;
-    for _ in 0..500 {
-        if let Some(port) = told_port(&ports) {
-            return Ok((broker, port));
-        }
-        if let Ok(Some(status)) = broker.try_wait() {
-            return Err(Failure::io(format!(
-                "{} ended with {status}: is it older than 2.15?",
-                nats_server.display()
-            )));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(Failure::io("nats-server does not tell its port"))
-}
-
-fn told_port(ports: &Path) -> Option<u16> {
-    let file = std::fs::read_dir(ports).ok()?.next()?.ok()?;
-    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()?;
-    told["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
-}
-
-async fn connect(config: &BusConfig) -> Result<Bus, Failure> {
-    let mut last = None;
-    for _ in 0..100 {
-        match Bus::connect(config, "revocast/demo").await {
-            Ok(bus) => return Ok(bus),
-            Err(error) => last = Some(error),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err(Failure::io(last.map_or_else(String::new, |error| error.to_string())))
 }

@@ -26,6 +26,7 @@
 //! A varint has seven bits per octet, lowest first, the high bit set on all but the last; the shortest form only.
 //! The checksum guards against accidents on the way; what it costs to forge does not matter.
 
+mod apply;
 mod construct;
 mod encoding;
 mod merge;
@@ -152,18 +153,7 @@ impl Difference {
         if !self.is_bounded_by(old) {
             return Err(DifferenceError::TooLarge);
         }
-        let tbs = old.tbs();
-        let mut der = Vec::with_capacity(self.made);
-        for run in encoding::runs(self) {
-            der.extend_from_slice(match run {
-                Run::Insert(octets) => octets,
-                Run::Copy { start, length } => start
-                    .checked_add(length)
-                    .and_then(|end| tbs.get(start..end))
-                    .ok_or(DifferenceError::OutOfBase)?,
-            });
-        }
-        Ok(der.into())
+        apply::apply(self, old.tbs())
     }
 
     /// [Applies](Difference::apply) it and takes in the result: reads, indexes and verifies it.

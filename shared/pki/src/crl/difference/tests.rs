@@ -71,6 +71,20 @@ fn whatever_became_of_the_list_it_is_rebuilt() {
 }
 
 #[test]
+fn a_large_list_is_made_on_two_threads_to_the_same_end() {
+    let large = |number: u64, serials: std::ops::Range<u32>| {
+        let entries = serials
+            .map(|n| RevokedEntry::new(&[&[0x40; 16][..], &n.to_be_bytes()].concat(), Time::from_unix(0)));
+        Crl::decode(KEY.with(|key| template(number).sign(entries, key)).unwrap()).unwrap()
+    };
+    let (old, new) = (large(1, 0..250_000), large(2, 7..250_100));
+    assert!(new.der().len() > 1 << 23);
+    for (old, new) in [(&old, &new), (&new, &old)] {
+        assert_eq!(Difference::construct(old, new).apply(old).as_ref(), Ok(new.der()));
+    }
+}
+
+#[test]
 fn another_base_is_refused_by_its_name() {
     let (a, b, c) = (list(1, &[1]), list(2, &[1, 2]), list(3, &[1, 2, 3]));
     let difference = Difference::construct(&a, &b);

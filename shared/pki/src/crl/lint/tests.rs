@@ -1,5 +1,5 @@
 use super::*;
-use crate::asn1::{Oid, Time};
+use crate::asn1::{Oid, Time, Writer};
 use crate::crl::Reason;
 use crate::mint::{
     CertificateTemplate, CrlTemplate, DistributionPoint, DistributionPointName, DistributionScope, Extension,
@@ -93,6 +93,52 @@ fn each_rule_about_the_list_is_found_broken() {
         [],
         &[Rule::PartitionedByReason],
     );
+}
+
+/// An unsigned list whose TBSCertList ends as `write` says, after version, algorithm and issuer: linting looks at no
+/// signature.
+fn raw(write: impl Fn(&mut Writer)) -> Crl {
+    let algorithm = [0x30, 5, 6, 3, 0x2b, 0x65, 0x70];
+    let mut writer = Writer::new();
+    writer.sequence(|writer| {
+        writer.sequence(|writer| {
+            writer.integer(&[1]);
+            writer.raw(&algorithm);
+            writer.raw(name("CN=Example CA").unwrap().der());
+            write(writer);
+        });
+        writer.raw(&algorithm);
+        writer.octets_in_bit_string(&[]);
+    });
+    Crl::decode(writer.finish()).unwrap()
+}
+
+#[test]
+fn forms_that_no_template_writes_are_found_wrong() {
+    let found = |crl: &Crl| rules(crl, Profile::Rfc5280, &Company::default());
+    let always = [Rule::NumberMissing, Rule::KeyIdMissing];
+    let generalized = raw(|writer| {
+        writer.generalized_time(at(0));
+        writer.time(at(1));
+    });
+    assert_eq!(found(&generalized), [&[Rule::TimeForm][..], &always].concat());
+    let empty = raw(|writer| {
+        writer.time(at(0));
+        writer.time(at(1));
+        writer.sequence(|_| {});
+    });
+    assert_eq!(found(&empty), [&[Rule::EmptyList][..], &always].concat());
+    let entry = raw(|writer| {
+        writer.time(at(0));
+        writer.time(at(1));
+        writer.sequence(|writer| {
+            writer.sequence(|writer| {
+                writer.integer(&[1]);
+                writer.generalized_time(at(-1));
+            });
+        });
+    });
+    assert_eq!(found(&entry), [&always[..], &[Rule::EntryTimeForm]].concat());
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! [`NatsCluster`]: three real brokers of `nats/cluster`, on this machine.
+
+use std::net::TcpListener;
+
+use revocast_bus::{Bus, BusConfig};
+
+use crate::nats_server::passwords;
+use crate::{NatsServer, eventually, root};
+
+/// Three brokers that are one.
+pub struct NatsCluster {
+    nodes: Vec<(String, NatsServer)>,
+}
+
+impl NatsCluster {
+    /// Starts `n1`, `n2` and `n3` with their own files; only addresses and folders are this machine's.
+    pub async fn start() -> NatsCluster {
+        let routes: Vec<String> =
+            free_ports(3).iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let mut nodes = Vec::new();
+        for (name, route) in ["n1", "n2", "n3"].into_iter().zip(&routes) {
+            let config = root().join(format!("nats/cluster/{name}.conf"));
+            let arguments =
+                ["--cluster", route, "--routes", &routes.join(",")].map(ToOwned::to_owned).to_vec();
+            nodes.push((name.to_owned(), NatsServer::launch(&config, arguments, passwords()).await));
+        }
+        NatsCluster { nodes }
+    }
+
+    /// A connection as the user of a role, to whichever node is there.
+    pub async fn as_role(&self, role: &str) -> Bus {
+        let servers = self.nodes.iter().map(|(_, node)| node.url()).collect();
+        let config = BusConfig { servers, ..self.nodes[0].1.config_of(role) };
+        eventually("a node can be reached", async || Bus::connect(&config, role).await.ok()).await
+    }
+
+    /// The first node that runs.
+    pub fn running(&self) -> &NatsServer {
+        let running = self.nodes.iter().find(|(_, node)| node.is_started());
+        running.map(|(_, node)| node).unwrap()
+    }
+
+    /// A node by its name.
+    pub fn node(&mut self, name: &str) -> &mut NatsServer {
+        let found = self.nodes.iter_mut().find(|(known, _)| known == name);
+        found.map(|(_, node)| node).unwrap_or_else(|| panic!("there is no node {name}"))
+    }
+}
+
+/// Ports that nobody listens on at this moment.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}

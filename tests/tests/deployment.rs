@@ -1,0 +1,96 @@
+//! The files that deploy it name only what is there.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use revocast_tests::root;
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Words of letters, digits and underscores that begin with `prefix`.
+fn words(text: &str, prefix: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with(prefix))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// Every Rust source below a folder, in one text.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_file_that_compose_mounts_exists() {
+    let compose = text("compose.yaml");
+    let mounted: Vec<&str> = compose
+        .split(['"', ' ', '\n'])
+        .filter(|word| word.starts_with("./"))
+        .filter_map(|word| word.split(':').next())
+        .collect();
+    assert!(mounted.len() >= 8, "{mounted:?}");
+    for path in mounted {
+        assert!(root().join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn every_password_that_the_broker_reads_is_made_and_handed_over() {
+    let read = words(&text("nats/accounts.conf"), "REVOCAST_NATS_");
+    assert_eq!(read.len(), 8, "{read:?}");
+    let (compose, made) = (text("compose.yaml"), text("ops/passwords.sh"));
+    for name in read {
+        assert!(
+            compose.contains(&format!("      {name}: ${{{name}"))
+                || compose.contains(&format!("    {name}: ${{{name}")),
+            "{name}"
+        );
+        assert!(words(&made, "").contains(name.trim_start_matches("REVOCAST_NATS_")), "{name}");
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_series_that_are_counted() {
+    let mut all = String::new();
+    sources(&root().join("services"), &mut all);
+    let asked = text("ops/alerts.yml") + &text("ops/grafana/revocast.json");
+    for prefix in ["revocast_", "x509_"] {
+        for series in words(&asked, prefix) {
+            let name = ["_total", "_bucket"]
+                .iter()
+                .fold(series.as_str(), |name, end| name.strip_suffix(end).unwrap_or(name));
+            assert!(all.contains(&format!("\"{name}\"")), "nobody counts {series}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_its_chapter_in_the_runbook() {
+    let runbook = text("ops/RUNBOOK.md");
+    let chapters: BTreeSet<String> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|title| {
+            let kept = title.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-'));
+            kept.collect::<String>().to_lowercase().replace(' ', "-")
+        })
+        .collect();
+    let alerts = text("ops/alerts.yml");
+    let named: Vec<&str> =
+        alerts.lines().filter_map(|line| line.split_once("RUNBOOK.md#")).map(|(_, to)| to).collect();
+    assert_eq!(named.len(), alerts.matches("- alert:").count());
+    for chapter in named {
+        assert!(chapters.contains(chapter), "{chapter} is not among {chapters:?}");
+    }
+}
