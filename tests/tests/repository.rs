@@ -171,7 +171,7 @@ async fn what_is_posted_is_told_with_the_difference_and_what_is_newly_revoked() 
         config.certificates = vec![certificate]
     })
     .await;
-    let (one, two) = (ca.crl(1, 1_000), ca.crl(2, 1_003));
+    let (one, two) = (ca.crl(1, 12_000), ca.crl(2, 12_003));
     // The broker may not be reached yet; the notice follows then.
     assert!([201, 202].contains(&repository.post(one.der()).await.status));
     eventually("the first one is told", async || told(&bus, &ca, &one).await).await;

@@ -106,7 +106,7 @@ async fn a_new_crl_is_announced_and_what_is_not_new_is_asked_for_in_vain() {
     let (server, folder, ca) =
         (NatsServer::start().await, tempfile::tempdir().unwrap(), TestCa::new("CN=CA"));
     let bus = server.bus("test").await;
-    let (one, two) = (ca.crl(1, 1_000), ca.crl(2, 1_002));
+    let (one, two) = (ca.crl(1, 12_000), ca.crl(2, 12_002));
     let site = PlainServer::start(one.der()).await;
     let url = site.url("/ca.crl");
     let watcher = Watcher::start(&server, &folder.path().join("state"), |config| {
@@ -116,7 +116,7 @@ async fn a_new_crl_is_announced_and_what_is_not_new_is_asked_for_in_vain() {
     .await;
     let notice = told(&bus, &ca, &one).await;
     assert_eq!(notice.locations, [url.as_str()]);
-    assert_eq!(notice.crl.unwrap().0, one.der());
+    assert_eq!((notice.crl, notice.digest), (None, one.digest()));
     assert_eq!(notice.origin.role, Role::Watcher);
     watcher.polled(&url, "not_modified", 3).await;
     assert_eq!(site.whole(), 1);
@@ -247,6 +247,31 @@ async fn of_two_watchers_one_watches_and_the_other_takes_over() {
     site.show(ca.crl(2, 2).der());
     told(&bus, &ca, &ca.crl(2, 2)).await;
     assert_eq!(two.polls(&url, "new"), 1);
+}
+
+#[tokio::test]
+async fn a_killed_watcher_goes_on_at_once_when_it_is_started_again() {
+    let (server, folder, ca) =
+        (NatsServer::start().await, tempfile::tempdir().unwrap(), TestCa::new("CN=CA"));
+    let bus = server.bus("test").await;
+    let site = PlainServer::start(ca.crl(1, 1).der()).await;
+    let url = site.url("/ca.crl");
+    let start = async || {
+        Watcher::start(&server, &folder.path().join("state"), |config| {
+            config.watch = watch(&url);
+            config.certificates = certificate_file(folder.path(), &ca);
+        })
+        .await
+    };
+    let killed = start().await;
+    told(&bus, &ca, &ca.crl(1, 1)).await;
+    killed.task.abort();
+    killed.context.stop.cancel();
+    assert!(killed.task.await.unwrap_err().is_cancelled());
+    site.show(ca.crl(2, 2).der());
+    let (began, _watcher) = (std::time::Instant::now(), start().await);
+    told(&bus, &ca, &ca.crl(2, 2)).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "its own lease, of 30 seconds, did not hold it up");
 }
 
 #[tokio::test]

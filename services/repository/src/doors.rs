@@ -287,10 +287,8 @@ fn newest_complete(holdings: &Holdings, issuer: IssuerId) -> Option<Held> {
 
 /// A certificate of a CA: one that its own key signed, else one that a known key signed, else any.
 fn certificate_of(shelf: &Shelf, issuer: IssuerId) -> Option<Certificate> {
-    let candidates: Vec<Certificate> = shelf.read(|holdings| {
-        let all = holdings.certificates().filter(|certificate| certificate.as_issuer() == issuer);
-        all.take(MAX_CONSIDERED).cloned().collect()
-    });
+    let candidates: Vec<Certificate> =
+        shelf.read(|holdings| holdings.by_issuer(issuer).iter().take(MAX_CONSIDERED).cloned().collect());
     if candidates.len() < 2 {
         return candidates.into_iter().next();
     }

@@ -14,6 +14,7 @@ use revocast_fleet::Announcer;
 use revocast_messages::{CertificateNotice, CrlNotice, Incoming, subjects};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Difference};
+use revocast_pki::identity::Digest;
 use revocast_pki::signature::AlgorithmPolicy;
 use revocast_store::{Kept, Shelf, ShelfError};
 use tokio::sync::Semaphore;
@@ -181,7 +182,6 @@ impl Intake {
         let (signer, ways) = match self.shelf.read(|holdings| plan(notice, holdings)) {
             Plan::Held => return Outcome::Held,
             Plan::UnknownIssuer => return Outcome::Owed("no certificate of its issuer is known".into()),
-            Plan::Malformed => return Outcome::Refused("its issuer is no name".into()),
             Plan::Take { signer, ways } => (signer, ways),
         };
         if notice.size_bytes > self.max_crl_bytes as u64 {
@@ -196,8 +196,10 @@ impl Intake {
                     continue;
                 }
             };
+            // If these are the very bytes that the notice names, no other way brings better ones.
+            let named = Digest::of(&bytes) == notice.digest;
             match self.keep(notice, bytes, &signer).await {
-                Outcome::Refused(why) => outcome = worse(outcome, Outcome::Refused(why)),
+                Outcome::Refused(why) if !named => outcome = worse(outcome, Outcome::Refused(why)),
                 done => return done,
             }
         }
@@ -232,11 +234,15 @@ impl Intake {
                 Ok(crl) => crl,
                 Err(error) => return Outcome::Refused(error.to_string()),
             };
+            if crl.issuer() != signer.subject() {
+                // A key may bear several names; the notice is about one of them.
+                return Outcome::Refused(format!("a CRL of {}", crl.issuer()));
+            }
             if crl.id() != named {
                 return Outcome::Refused(format!("what came is the CRL {}, not {named}", crl.id()));
             }
             match shelf.keep_crl(&crl, &signer, false) {
-                Ok(Kept::Highest(_)) => Outcome::Kept,
+                Ok(Kept::Highest { .. }) => Outcome::Kept,
                 Ok(Kept::Same(_) | Kept::Lower(_)) => Outcome::Held,
                 Err(error) => Outcome::Owed(error.to_string()),
             }

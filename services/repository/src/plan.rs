@@ -5,7 +5,6 @@ use revocast_messages::CrlNotice;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::Digest;
-use revocast_pki::name::Name;
 use revocast_store::{Holdings, Rank};
 
 /// What to do about a notice.
@@ -15,8 +14,6 @@ pub(crate) enum Plan {
     Held,
     /// Wait for a certificate of the issuer.
     UnknownIssuer,
-    /// Refuse it: what the notice names as the issuer is no name.
-    Malformed,
     /// Get the bytes, the cheapest way first, and verify them with this certificate's key.
     Take { signer: Certificate, ways: Vec<Way> },
 }
@@ -38,8 +35,7 @@ pub(crate) fn plan(notice: &CrlNotice, holdings: &Holdings) -> Plan {
     if matches!(holdings.rank(&key, &notice.order()), Rank::Same | Rank::Lower) {
         return Plan::Held;
     }
-    let Ok(name) = Name::decode(notice.issuer_name.0.clone()) else { return Plan::Malformed };
-    let Some(signer) = holdings.signer(notice.issuer, &name) else { return Plan::UnknownIssuer };
+    let Some(signer) = holdings.by_issuer(notice.issuer).first() else { return Plan::UnknownIssuer };
     let base = holdings.crl(&key).map(|held| &held.crl);
     Plan::Take { signer: signer.clone(), ways: ways(notice, base) }
 }

@@ -41,11 +41,7 @@ pub(crate) fn take(shelf: &Shelf, der: Bytes) -> Result<Posted, NotTaken> {
     }
     let signer = find_signer(&crl, &candidates).ok_or_else(|| NotTaken::Unsigned { issuer: issuer() })?;
     match shelf.keep_crl(&crl, &signer, true)? {
-        Kept::Highest(before) => {
-            let last_modified = Some(crl.this_update());
-            let held = Held { crl, signer, own: true, last_modified };
-            Ok(Posted::New { held, before: before.map(|before| before.crl) })
-        }
+        Kept::Highest { held, before } => Ok(Posted::New { held, before: before.map(|before| before.crl) }),
         Kept::Same(held) => Ok(Posted::Known(held)),
         Kept::Lower(held) => {
             let (ours, theirs) = (held.crl.number(), crl.number());

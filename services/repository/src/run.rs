@@ -141,7 +141,7 @@ impl Running {
         let mut beating = every(self.config.heartbeat);
         loop {
             beating.tick().await;
-            self.crls.set(&[], self.shelf.read(|holdings| holdings.crls().count()) as f64);
+            self.crls.set(&[], self.shelf.read(|holdings| holdings.scopes()) as f64);
             let now_ms = self.context.clock.now_ms();
             if self.bus.is_connected() {
                 self.context.health.well("broker");

@@ -11,6 +11,9 @@ use crate::config::WatcherConfig;
 /// At most this many URLs are watched because subscriptions name them.
 pub(crate) const MAX_DEMANDED: usize = 256;
 
+/// No URL is looked at more often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Every URL to be watched, and how often.
 pub(crate) fn watched(
     config: &WatcherConfig,
@@ -26,7 +29,7 @@ pub(crate) fn watched(
     demanded.truncate(MAX_DEMANDED);
     let demanded = demanded.into_iter().map(|url| (url.clone(), config.demanded_interval));
     let configured = config.watch.iter().map(|watch| (watch.url.clone(), watch.interval));
-    demanded.chain(configured).collect()
+    demanded.chain(configured).map(|(url, interval)| (url, interval.max(SHORTEST_INTERVAL))).collect()
 }
 
 fn is_allowed(url: &str, hosts: &[String]) -> bool {

@@ -48,8 +48,7 @@ pub(crate) fn sight_crl(shelf: &Shelf, crl: Crl) -> Sighting {
     let candidates = shelf.read(|holdings| holdings.by_subject(crl.issuer()).to_vec());
     let Some(signer) = find_signer(&crl, &candidates) else { return Sighting::Pending(crl) };
     match shelf.keep_crl(&crl, &signer, true) {
-        Ok(Kept::Highest(before)) => {
-            let held = Held { last_modified: Some(crl.this_update()), crl, signer, own: true };
+        Ok(Kept::Highest { held, before }) => {
             Sighting::New { held: Box::new(held), before: before.map(|before| before.crl) }
         }
         Ok(Kept::Same(_)) => Sighting::Known,

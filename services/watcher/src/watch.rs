@@ -28,6 +28,9 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 /// Intervals are drawn from nine to eleven tenths of what is configured, so that watchers do not come in step.
 const JITTER: f64 = 0.1;
 
+/// Octets of pending CRLs that are kept; further ones are fetched again until their signer is known.
+const MAX_PENDING_OCTETS: usize = 256 << 20;
+
 /// Watches URLs. One for all of them.
 pub(crate) struct Watch {
     pub fetcher: Fetcher,
@@ -158,7 +161,8 @@ impl Watch {
         self.pending().remove(url);
         let is_held =
             self.shelf.read(|holdings| holdings.crls().any(|(_, held)| held.crl.digest() == digest));
-        self.polls.remember(url, Polled { digest, validators }, is_held);
+        let polled = Polled::new(digest, validators, self.announcing.clock.now_ms());
+        self.polls.remember(url, polled, is_held);
         match sighting {
             Sighting::New { held, before } => {
                 info!(%url, issuer = %held.crl.issuer(), number = ?held.crl.number(), "a new CRL");
@@ -168,13 +172,23 @@ impl Watch {
             Sighting::Lower => warn!(%url, "a CRL below the one that is held"),
             Sighting::Pending(crl) => {
                 warn!(%url, issuer = %crl.issuer(), "a CRL by none of the known keys; not announced");
-                self.pending().insert(url.to_owned(), crl);
+                self.keep_pending(url, crl);
             }
             Sighting::Garbage(error) => warn!(%url, %error, "no CRL"),
             Sighting::Unkept(error) => {
                 warn!(%url, %error, "a CRL was not kept; it is fetched again");
                 self.polls.forget(url);
             }
+        }
+    }
+
+    fn keep_pending(&self, url: &str, crl: Crl) {
+        let mut pending = self.pending();
+        let octets: usize = pending.values().map(|crl| crl.der().len()).sum();
+        if octets + crl.der().len() <= MAX_PENDING_OCTETS {
+            pending.insert(url.to_owned(), crl);
+        } else {
+            self.polls.forget(url);
         }
     }
 

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Ticks at once and then every `period`; what was missed is not made up for.
+/// A shorter period would leave no time for anything else.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
+
+/// Ticks at once and then every `period`, a millisecond at the least; what was missed is not made up for.
 pub fn every(period: Duration) -> Interval {
-    let mut interval = interval(period);
+    let mut interval = interval(period.max(SHORTEST_PERIOD));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -1,11 +1,10 @@
 //! [`Announcement`]: what is to be published, and the notice of a CRL that took the place of another.
 
 use revocast_messages::{
-    CertificateNotice, CrlNotice, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED, NoticeDifference, Origin,
-    RevokedEntry,
+    CertificateNotice, CrlNotice, MAX_LOCATIONS, MAX_NEWLY_REVOKED, Origin, RevokedEntry,
 };
 use revocast_pki::certificate::Certificate;
-use revocast_pki::crl::{Changes, Crl, Difference, RevokedCertificate};
+use revocast_pki::crl::{Changes, Crl, RevokedCertificate};
 use revocast_pki::identity::IssuerId;
 
 /// Something to be published until the broker confirms it.
@@ -60,17 +59,10 @@ fn notice(
     let mut notice = CrlNotice::of(crl, issuer, origin);
     notice.locations = locations;
     if let Some(before) = before {
-        notice.difference = difference(before, crl);
+        notice.add_difference(before, crl);
         notice.newly_revoked = newly_revoked(before, crl);
     }
     notice
-}
-
-/// The difference, if it is small enough to travel in a notice and to be worth its trouble.
-fn difference(before: &Crl, crl: &Crl) -> Option<NoticeDifference> {
-    let difference = Difference::construct(before, crl);
-    let travels = difference.is_worthwhile() && difference.encoded().len() <= INLINE_LIMIT;
-    travels.then(|| NoticeDifference { base: difference.base(), bytes: difference.encoded().clone().into() })
 }
 
 /// A notice names serial numbers of the CRL's own issuer only.
@@ -88,7 +80,7 @@ fn entry(revoked: &RevokedCertificate) -> RevokedEntry {
 mod tests {
     use revocast_messages::Role;
     use revocast_pki::asn1::Time;
-    use revocast_pki::crl::Reason;
+    use revocast_pki::crl::{Difference, Reason};
     use revocast_pki::identity::CrlNumber;
     use revocast_pki::mint::{CertificateTemplate, CrlTemplate, KeyKind, SigningKey, name};
 
@@ -141,9 +133,10 @@ mod tests {
     #[test]
     fn a_next_crl_is_announced_with_what_it_changes() {
         let ca = ca();
-        let (old, new) = (ca.crl(1, 0..1_000), ca.crl(2, 0..1_002));
+        // Too many entries to be inside the notice.
+        let (old, new) = (ca.crl(1, 0..12_000), ca.crl(2, 0..12_002));
         let notice = notice_of(&new, Some(&old), &ca);
-        assert_eq!(notice.newly_revoked.len(), 2);
+        assert_eq!((notice.newly_revoked.len(), notice.crl), (2, None));
         let difference = notice.difference.unwrap();
         assert_eq!(difference.base, old.id());
         let rebuilt = Difference::decode(difference.bytes.0).unwrap().apply(&old).unwrap();
@@ -151,11 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_that_does_not_pay_and_entries_beyond_the_limit_are_left_out() {
+    fn entries_beyond_the_limit_are_left_out() {
         let ca = ca();
-        let (old, new) = (ca.crl(1, 0..10), ca.crl(2, 10_000..12_000));
-        let notice = notice_of(&new, Some(&old), &ca);
-        assert!(notice.difference.is_none());
+        let notice = notice_of(&ca.crl(2, 10_000..12_000), Some(&ca.crl(1, 0..10)), &ca);
         assert_eq!(notice.newly_revoked.len(), MAX_NEWLY_REVOKED);
     }
 }

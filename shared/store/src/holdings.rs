@@ -14,6 +14,9 @@ pub type ScopeKey = (IssuerId, ScopeId, CrlKind);
 /// At most this many certificates are kept. Real PKIs have thousands of CAs at the most.
 pub const MAX_CERTIFICATES: usize = 100_000;
 
+/// At most this many octets of certificates are kept: a hundred thousand of 5 KiB, where real ones have 1 to 2.
+pub const MAX_CERTIFICATE_OCTETS: usize = 512 << 20;
+
 /// At most this many series of CRLs are kept.
 pub const MAX_SCOPES: usize = 100_000;
 
@@ -55,7 +58,9 @@ pub enum Rank {
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
     certificates: HashMap<CertId, Certificate>,
+    certificate_octets: usize,
     by_subject: HashMap<Name, Vec<Certificate>>,
+    by_issuer: HashMap<IssuerId, Vec<Certificate>>,
     crls: BTreeMap<ScopeKey, Held>,
 }
 
@@ -116,27 +121,41 @@ impl Holdings {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
     }
 
-    /// A certificate whose key and subject make this issuer; `subject` is its name.
-    pub fn signer(&self, issuer: IssuerId, subject: &Name) -> Option<&Certificate> {
-        self.by_subject(subject).iter().find(|certificate| certificate.as_issuer() == issuer)
+    /// The certificates whose subject and key make this issuer.
+    pub fn by_issuer(&self, issuer: IssuerId) -> &[Certificate] {
+        self.by_issuer.get(&issuer).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many series of CRLs there are.
+    pub fn scopes(&self) -> usize {
+        self.crls.len()
+    }
+
+    /// Whether there is room for another certificate.
+    pub(crate) fn has_room_for(&self, certificate: &Certificate) -> bool {
+        self.certificates.len() < MAX_CERTIFICATES
+            && self.certificate_octets + certificate.der().len() <= MAX_CERTIFICATE_OCTETS
     }
 
     /// Takes in a certificate; tells whether it was new.
     pub(crate) fn insert_certificate(&mut self, certificate: Certificate) -> bool {
         let new = self.certificates.insert(certificate.id(), certificate.clone()).is_none();
         if new {
+            self.certificate_octets += certificate.der().len();
+            self.by_issuer.entry(certificate.as_issuer()).or_default().push(certificate.clone());
             self.by_subject.entry(certificate.subject().clone()).or_default().push(certificate);
         }
         new
     }
 
-    /// Takes in the CRL that now stands highest; gives back the one that did.
-    pub(crate) fn insert_crl(&mut self, crl: Crl, signer: Certificate, own: bool) -> Option<Held> {
+    /// Takes in the CRL that now stands highest; gives back what is held now, and what was.
+    pub(crate) fn insert_crl(&mut self, crl: Crl, signer: Certificate, own: bool) -> (Held, Option<Held>) {
         let mut held = Held { last_modified: Some(crl.this_update()), crl, signer, own };
         let key = held.key();
         if self.crls.get(&key).is_some_and(|before| before.crl.this_update() >= held.crl.this_update()) {
             held.last_modified = None;
         }
-        self.crls.insert(key, held)
+        let before = self.crls.insert(key, held.clone());
+        (held, before)
     }
 }

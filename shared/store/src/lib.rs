@@ -14,6 +14,6 @@ mod tests;
 
 pub use certificates::{CertificateFileError, read_certificates};
 pub use files::Store;
-pub use holdings::{Held, Holdings, MAX_CERTIFICATES, MAX_SCOPES, Rank, ScopeKey};
+pub use holdings::{Held, Holdings, MAX_CERTIFICATE_OCTETS, MAX_CERTIFICATES, MAX_SCOPES, Rank, ScopeKey};
 pub use shelf::{Full, Kept, Shelf, ShelfError};
 pub use signer::{MAX_SIGNERS, find_signer, has_signed};

@@ -13,7 +13,7 @@ use revocast_pki::identity::Digest;
 use tracing::{info, warn};
 
 use crate::files::Store;
-use crate::holdings::{Held, Holdings, MAX_CERTIFICATES, MAX_SCOPES, Rank, ScopeKey};
+use crate::holdings::{Held, Holdings, MAX_SCOPES, Rank, ScopeKey};
 use crate::signer::find_signer;
 
 /// Nothing was kept.
@@ -30,19 +30,24 @@ pub enum ShelfError {
 /// A limit of the shelf was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// See [`MAX_CERTIFICATES`].
-    #[error("{MAX_CERTIFICATES} certificates are kept already")]
+    /// See [`MAX_CERTIFICATES`](crate::MAX_CERTIFICATES), [`MAX_CERTIFICATE_OCTETS`](crate::MAX_CERTIFICATE_OCTETS).
+    #[error("no room for another certificate")]
     Certificates,
     /// See [`MAX_SCOPES`].
-    #[error("the CRLs of {MAX_SCOPES} scopes are kept already")]
+    #[error("no room for the CRLs of another scope")]
     Scopes,
 }
 
 /// What came of keeping a CRL.
 #[derive(Clone, Debug)]
 pub enum Kept {
-    /// It stands highest now, in the place of this one if there was one.
-    Highest(Option<Held>),
+    /// It stands highest now.
+    Highest {
+        /// As it is held.
+        held: Held,
+        /// In whose place, if there was one.
+        before: Option<Held>,
+    },
     /// It was there.
     Same(Held),
     /// This one stands above it.
@@ -76,7 +81,7 @@ impl Shelf {
         shelf.load_crls(true)?;
         shelf.load_crls(false)?;
         let (scopes, certificates) =
-            shelf.read(|holdings| (holdings.crls().count(), holdings.certificates().count()));
+            shelf.read(|holdings| (holdings.scopes(), holdings.certificates().count()));
         info!(scopes, certificates, folder = %folder.display(), "read the shelf");
         Ok(shelf)
     }
@@ -94,13 +99,13 @@ impl Shelf {
     /// Keeps a certificate; tells whether it was new.
     pub fn keep_certificate(&self, certificate: Certificate) -> Result<bool, ShelfError> {
         let _keeping = self.keeping();
-        let (known, count) = self.read(|holdings| {
-            (holdings.certificate(&certificate.id()).is_some(), holdings.certificates().count())
+        let (known, has_room) = self.read(|holdings| {
+            (holdings.certificate(&certificate.id()).is_some(), holdings.has_room_for(&certificate))
         });
         if known {
             return Ok(false);
         }
-        if count >= MAX_CERTIFICATES {
+        if !has_room {
             return Err(Full::Certificates.into());
         }
         self.certificates.put(Digest::of(certificate.der()), certificate.der())?;
@@ -114,9 +119,8 @@ impl Shelf {
         let (key, order) = ((issuer, crl.scope(issuer), crl.kind()), crl.order());
         self.keep_certificate(signer.clone())?;
         let _keeping = self.keeping();
-        let (rank, held, scopes) = self.read(|holdings| {
-            (holdings.rank(&key, &order), holdings.crl(&key).cloned(), holdings.crls().count())
-        });
+        let (rank, held, scopes) = self
+            .read(|holdings| (holdings.rank(&key, &order), holdings.crl(&key).cloned(), holdings.scopes()));
         if self.read(|holdings| holdings.is_conflicting(&key, &order)) {
             // Whatever it is, validators join both; here the higher one stands.
             warn!(issuer = %crl.issuer(), number = ?order.number, "ALARM: two CRLs under one number");
@@ -128,11 +132,11 @@ impl Shelf {
             _ => {}
         }
         self.crls(own).put(crl.digest(), crl.der())?;
-        let before = self.write(|holdings| holdings.insert_crl(crl.clone(), signer.clone(), own));
+        let (held, before) = self.write(|holdings| holdings.insert_crl(crl.clone(), signer.clone(), own));
         if let Some(before) = &before {
             self.discard(before.own, before.crl.digest());
         }
-        Ok(Kept::Highest(before))
+        Ok(Kept::Highest { held, before })
     }
 
     fn load_certificates(&self) -> io::Result<()> {
@@ -175,7 +179,7 @@ impl Shelf {
             return self.discard(own, crl.digest());
         }
         if rank != Rank::Same
-            && let Some(before) = self.write(|holdings| holdings.insert_crl(crl, signer, own))
+            && let (_, Some(before)) = self.write(|holdings| holdings.insert_crl(crl, signer, own))
         {
             self.discard(before.own, before.crl.digest());
         }

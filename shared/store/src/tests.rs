@@ -59,11 +59,11 @@ fn what_was_kept_is_there_after_the_shelf_is_opened_again() {
         assert!(!shelf.keep_certificate(one.certificate.clone()).unwrap());
         assert!(matches!(
             shelf.keep_crl(&one.crl(1, 0), &one.certificate, true).unwrap(),
-            Kept::Highest(None)
+            Kept::Highest { before: None, .. }
         ));
         assert!(matches!(
             shelf.keep_crl(&two.crl(7, 0), &two.certificate, false).unwrap(),
-            Kept::Highest(None)
+            Kept::Highest { before: None, .. }
         ));
     }
     let shelf = Shelf::open(folder.path()).unwrap();
@@ -82,7 +82,9 @@ fn a_superseded_crl_is_removed_and_a_lower_one_is_not_kept() {
     let ca = Ca::new("CN=1");
     let shelf = Shelf::open(folder.path()).unwrap();
     shelf.keep_crl(&ca.crl(2, 0), &ca.certificate, true).unwrap();
-    let Kept::Highest(Some(before)) = shelf.keep_crl(&ca.crl(3, 1), &ca.certificate, false).unwrap() else {
+    let Kept::Highest { before: Some(before), .. } =
+        shelf.keep_crl(&ca.crl(3, 1), &ca.certificate, false).unwrap()
+    else {
         panic!("the higher one is kept")
     };
     assert_eq!(before.crl.number(), Some(CrlNumber::from(2)));
@@ -122,7 +124,10 @@ fn complete_and_delta_are_two_series() {
     let shelf = Shelf::open(folder.path()).unwrap();
     shelf.keep_crl(&ca.crl(2, 0), &ca.certificate, true).unwrap();
     let delta = ca.crl_with(2, 0, |template| template.base = Some(CrlNumber::from(1)));
-    assert!(matches!(shelf.keep_crl(&delta, &ca.certificate, true).unwrap(), Kept::Highest(None)));
+    assert!(matches!(
+        shelf.keep_crl(&delta, &ca.certificate, true).unwrap(),
+        Kept::Highest { before: None, .. }
+    ));
     let kinds: Vec<CrlKind> =
         shelf.read(|holdings| holdings.crls_of(ca.certificate.as_issuer()).map(|(key, _)| key.2).collect());
     assert_eq!(kinds, [CrlKind::Complete, CrlKind::Delta]);
