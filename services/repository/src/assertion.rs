@@ -19,9 +19,9 @@ pub(crate) struct Assertion {
 impl Assertion {
     /// Announces a CRL that took the place of `before`; what comes of it is received.
     pub(crate) async fn announce(&self, held: Held, before: Option<Crl>) -> oneshot::Receiver<Announced> {
-        let (origin, locations) = (self.origin(), self.locations(&held.key()));
-        let of = move || Announcement::of_crl(&held.crl, before.as_ref(), &held.signer, origin, locations);
-        self.announcer.announce(blocking(of).await)
+        let assertion = self.clone();
+        let announcement = blocking(move || assertion.announcement(&held, before.as_ref())).await;
+        self.announcer.announce(announcement)
     }
 
     /// Announces again every CRL that was posted and stands highest.
@@ -30,12 +30,17 @@ impl Assertion {
         let heads: Vec<Held> = shelf.read(|holdings| holdings.crls().filter_map(own).collect());
         for held in heads {
             // Whether the broker confirms it is told by the announcer.
-            drop(self.announce(held, None).await);
+            self.announcer.announce_in_turn(self.announcement(&held, None)).await;
         }
     }
 
+    fn announcement(&self, held: &Held, before: Option<&Crl>) -> Announcement {
+        let locations = self.locations(&held.key());
+        Announcement::of_crl(&held.crl, before, &held.signer, self.origin(), locations)
+    }
+
     /// Where a CRL is served.
-    pub(crate) fn locations(&self, (issuer, scope, kind): &ScopeKey) -> Vec<String> {
+    fn locations(&self, (issuer, scope, kind): &ScopeKey) -> Vec<String> {
         let url = |base: &String| format!("{}/crl/{issuer}/{scope}/{kind}.crl", base.trim_end_matches('/'));
         self.base_url.iter().map(url).collect()
     }

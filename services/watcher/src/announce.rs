@@ -26,37 +26,35 @@ pub(crate) struct Announcing {
 impl Announcing {
     /// Announces a CRL that took the place of `before`. Walks over both lists, so it may take a while.
     pub(crate) fn announce(&self, held: &Held, before: Option<&Crl>) {
-        let locations = self.polls.urls_of(held.crl.digest());
-        let announcement = Announcement::of_crl(&held.crl, before, &held.signer, self.origin(), locations);
         // What comes of it is told by the announcer, and made good with the heads.
-        drop(self.announcer.announce(announcement));
+        drop(self.announcer.announce(self.announcement(held, before)));
     }
 
     /// Announces every CRL that is held and every configured certificate of a CA.
-    pub(crate) fn announce_all(&self) {
+    pub(crate) async fn announce_all(&self) {
         for certificate in &self.certificates {
-            self.announce_certificate(certificate);
+            self.announce_certificate(certificate).await;
         }
         let held: Vec<Held> =
             self.shelf.read(|holdings| holdings.crls().map(|(_, held)| held.clone()).collect());
         for held in &held {
-            self.announce(held, None);
+            self.announcer.announce_in_turn(self.announcement(held, None)).await;
         }
     }
 
     /// Whoever signed it is named by name and key, so it must be known.
-    fn announce_certificate(&self, certificate: &Certificate) {
+    async fn announce_certificate(&self, certificate: &Certificate) {
         let signers = self.shelf.read(|holdings| holdings.by_subject(certificate.issuer()).to_vec());
-        match signers.iter().find(|signer| has_signed(signer, certificate)) {
-            Some(signer) => {
-                let announcement =
-                    Announcement::of_certificate(certificate, signer.as_issuer(), self.origin());
-                drop(self.announcer.announce(announcement));
-            }
-            None => {
-                warn!(subject = %certificate.subject(), "not announced: none of the known keys signed it")
-            }
-        }
+        let Some(signer) = signers.iter().find(|signer| has_signed(signer, certificate)) else {
+            return warn!(subject = %certificate.subject(), "not announced: none of the known keys signed it");
+        };
+        let announcement = Announcement::of_certificate(certificate, signer.as_issuer(), self.origin());
+        self.announcer.announce_in_turn(announcement).await;
+    }
+
+    fn announcement(&self, held: &Held, before: Option<&Crl>) -> Announcement {
+        let locations = self.polls.urls_of(held.crl.digest());
+        Announcement::of_crl(&held.crl, before, &held.signer, self.origin(), locations)
     }
 
     fn origin(&self) -> Origin {

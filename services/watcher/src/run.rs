@@ -225,8 +225,7 @@ impl Running {
         let mut announcing = every(self.config.reassert);
         loop {
             announcing.tick().await;
-            let all = self.announcing.clone();
-            blocking(move || all.announce_all()).await;
+            self.announcing.announce_all().await;
         }
     }
 

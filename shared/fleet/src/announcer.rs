@@ -55,6 +55,14 @@ impl Announcer {
         told
     }
 
+    /// Like [`Announcer::announce`], but waits until there is room: for heads that are asserted again, however many.
+    pub async fn announce_in_turn(&self, announcement: Announcement) {
+        let (tell, _) = oneshot::channel();
+        if self.queue.send((announcement, tell)).await.is_err() {
+            debug!("the announcer has ended");
+        }
+    }
+
     /// The broker's object store, once it could be reached and if there is one.
     pub fn objects(&self) -> Option<Objects> {
         self.publisher.borrow().as_ref().and_then(|publisher| publisher.objects().cloned())
