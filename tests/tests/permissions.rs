@@ -60,6 +60,8 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
     assert_nothing_was_denied(&fleet.nats);
     fleet.nats.kill();
     fleet.nats.start_again().await;
+    let monitor = fleet.nats.as_role("monitor").await;
+    eventually("JetStream answers", async || monitor.stream_state(subjects::RECEIPTS).await.ok()).await;
     fleet.issue("other");
     eventually("a revocation is enforced again", async || {
         let (code, report) =
