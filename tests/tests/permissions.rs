@@ -56,6 +56,19 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
         (monitor.stream_state(subjects::ASIDE).await.ok()?.messages == 2).then_some(())
     })
     .await;
+    // Coming back, the client library asks for more than at first.
+    assert_nothing_was_denied(&fleet.nats);
+    fleet.nats.kill();
+    fleet.nats.start_again().await;
+    let monitor = fleet.nats.as_role("monitor").await;
+    eventually("JetStream answers", async || monitor.stream_state(subjects::RECEIPTS).await.ok()).await;
+    fleet.issue("other");
+    eventually("a revocation is enforced again", async || {
+        let (code, report) =
+            fleet.json_with_code(&["ca", "revoke", "issuing", "--cert", "other.crt", "--wait"]);
+        (code == 0 && report["fleet"]["enforced"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
     fleet.stop("v1");
     fleet.stop("authority-1");
     assert_nothing_was_denied(&fleet.nats);
