@@ -60,13 +60,20 @@ pub enum Credentials {
     User {
         /// The user.
         name: String,
-        /// The password.
+        /// The password; shown as `...`.
+        #[serde(serialize_with = "masked")]
         password: String,
     },
     /// A credentials file (JWT and NKey seed), as `nsc` writes it.
     File(PathBuf),
-    /// An NKey seed.
+    /// An NKey seed; shown as `...`.
+    #[serde(serialize_with = "masked")]
     Nkey(String),
+}
+
+/// A configuration that is shown tells no secrets.
+fn masked<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("...")
 }
 
 impl std::fmt::Debug for Credentials {
@@ -272,4 +279,20 @@ async fn options(config: &BusConfig, name: &str) -> Result<ConnectOptions, BusEr
         options = options.custom_inbox_prefix(prefix);
     }
     Ok(options.require_tls(config.tls_required))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_is_shown_tells_no_secrets() {
+        for credentials in [
+            Credentials::User { name: "watcher".into(), password: "hush".into() },
+            Credentials::Nkey("hush".into()),
+        ] {
+            let shown = serde_json::to_string(&BusConfig { credentials, ..BusConfig::default() }).unwrap();
+            assert!(!shown.contains("hush") && shown.contains("..."), "{shown}");
+        }
+    }
 }
