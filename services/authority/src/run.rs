@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError};
-use revocast_daemon::{Clock, Context, Counter, listen, router};
+use revocast_daemon::{Clock, Context, Counter, every, listen, router};
 use revocast_fleet::beat;
 use revocast_fleet::registrar::{self, Knowledge, Responsible};
 use revocast_messages::{Role, ScopeState};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::IssuerId;
 use tokio::sync::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::authority::{Authority, AuthorityError};
@@ -201,10 +200,4 @@ impl Knowledge for Known {
             }
         }
     }
-}
-
-fn every(period: Duration) -> tokio::time::Interval {
-    let mut interval = interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }

@@ -8,6 +8,7 @@ use revocast_daemon::{Context, listen};
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
+use revocast_store::read_certificates;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,7 +26,6 @@ use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
 use crate::question::judge::Freshness;
-use crate::question::policy::certificates;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live};
 use crate::subscribe::subscribe;
@@ -68,7 +68,11 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let journal = Arc::new(Journal::open(&config.state)?);
     let verifier = Verifier::new(policies.clone());
     let receipts = Receipts::default();
-    for certificate in policies.anchor_certificates().cloned().chain(certificates(&config.certificates)?) {
+    for certificate in policies
+        .anchor_certificates()
+        .cloned()
+        .chain(read_certificates(&config.certificates).map_err(PolicyError::from)?)
+    {
         live.insert_certificate(certificate);
     }
     recall(&journal, &live, &verifier, &receipts, &counts)?;

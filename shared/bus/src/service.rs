@@ -113,6 +113,10 @@ where
             .map_err(failed)?;
         tasks.push(AbortOnDropHandle::new(tokio::spawn(answer_all(endpoint, gate.clone(), handler.clone()))));
     }
+    // Whoever is told that the service runs may ask it at once: the broker must know of it by then.
+    if let Err(error) = bus.client.flush().await {
+        debug!(%error, "the broker has not confirmed the service yet");
+    }
     Ok(Service { inner, gate, concurrency, tasks })
         .inspect(|service| debug_assert!(!service.tasks.is_empty()))
 }

@@ -1,5 +1,6 @@
 //! A certificate notice: what it brings may help to build paths, and is believed by nobody for being here.
 
+use revocast_daemon::blocking;
 use revocast_messages::CertificateNotice;
 use revocast_pki::certificate::Certificate;
 use tracing::info;
@@ -25,11 +26,7 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         return Ok(Outcome::Obsolete);
     }
     let (journal, kept) = (walk.journal.clone(), certificate.clone());
-    let written = tokio::task::spawn_blocking(move || journal.keep_certificate(&kept.id().0, kept.der()));
-    match written.await {
-        Ok(written) => written?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     Ok(Outcome::Learned)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use revocast_daemon::Clock;
+use revocast_daemon::{Clock, blocking};
 use revocast_pki::crl::{Changes, Crl};
 use revocast_pki::identity::{CrlKind, Digest};
 
@@ -51,10 +51,7 @@ pub(crate) async fn persist(
             took_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     };
-    let obsolete = match tokio::task::spawn_blocking(write).await {
-        Ok(written) => written?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
+    let obsolete = blocking(write).await?;
     Ok(Persisted { scope, next, obsolete })
 }
 

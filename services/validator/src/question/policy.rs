@@ -1,15 +1,14 @@
 //! Policies by name: who is believed, and what is required of a path.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use revocast_pki::asn1::{Oid, OidBuf};
-use revocast_pki::bundle::{self, Item};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::IssuerId;
 use revocast_pki::path::{Anchor, Anchors, Requirements, RevocationMode};
 use revocast_pki::signature::AlgorithmPolicy;
+use revocast_store::{CertificateFileError, read_certificates};
 
 use crate::config::{PolicyConfig, Revocation};
 
@@ -17,13 +16,8 @@ use crate::config::{PolicyConfig, Revocation};
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A file of certificates.
-    #[error("{}: {why}", file.display())]
-    File {
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    File(#[from] CertificateFileError),
     /// A policy without anchors believes nobody.
     #[error("policy {0:?} has no trust anchor")]
     NoAnchor(String),
@@ -109,7 +103,7 @@ impl Policies {
 
 impl Policy {
     fn read(name: &str, config: &PolicyConfig) -> Result<Policy, PolicyError> {
-        let believed: Vec<Anchor> = certificates(&config.anchors)?
+        let believed: Vec<Anchor> = read_certificates(&config.anchors)?
             .into_iter()
             .map(if config.anchors_as_keys { Anchor::as_key } else { Anchor::from_certificate })
             .collect();
@@ -160,42 +154,4 @@ pub(crate) fn purpose(text: &str) -> Option<OidBuf> {
     };
     let content = Oid::encode(dotted)?;
     Oid::from_content(&content).map(OidBuf::from)
-}
-
-/// The certificates in files and folders, DER, PEM or PKCS #7.
-pub(crate) fn certificates(places: &[PathBuf]) -> Result<Vec<Certificate>, PolicyError> {
-    let mut found = Vec::new();
-    for place in places {
-        for file in files(place)? {
-            found.extend(certificates_in(&file)?);
-        }
-    }
-    Ok(found)
-}
-
-fn files(place: &Path) -> Result<Vec<PathBuf>, PolicyError> {
-    let failed = |error: std::io::Error| PolicyError::File { file: place.to_owned(), why: error.to_string() };
-    if !place.is_dir() {
-        return Ok(vec![place.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(place).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn certificates_in(file: &Path) -> Result<Vec<Certificate>, PolicyError> {
-    let wrong = |why: String| PolicyError::File { file: file.to_owned(), why };
-    let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let items = bundle::items(content).map_err(|error| wrong(error.to_string()))?;
-    let decode = |item| match item {
-        Item::Certificate(der) => Some(Certificate::decode(der).map_err(|error| wrong(error.to_string()))),
-        Item::Crl(_) => None,
-    };
-    items.into_iter().filter_map(decode).collect()
 }
