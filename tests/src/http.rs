@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,9 +70,17 @@ fn parse(answer: &[u8]) -> Option<HttpAnswer> {
     Some(HttpAnswer { status, headers, body: answer[end + 4..].to_vec() })
 }
 
-/// An address at which nobody listens at the moment.
+/// An address at which nobody listens at the moment, and that nobody comes by who asks the system for any port: it lies
+/// below the ports that the system hands out.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests that run at once begin at different places.
+    let own = (std::process::id() % 1_000) as u16 * 20;
+    (0..10_000)
+        .map(|_| 10_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000) % 20_000)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .unwrap()
 }
 
 /// A plain server of one document, with an entity tag, as CAs have them. It ends with its handle.

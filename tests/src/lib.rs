@@ -16,7 +16,7 @@ pub use ca::TestCa;
 pub use fleet::{Fleet, program};
 pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
 pub use nats_cluster::NatsCluster;
-pub use nats_server::{NatsServer, PASSWORD};
+pub use nats_server::{NatsServer, PASSWORD, nats_server};
 pub use process::{Process, signal};
 
 use std::time::Duration;

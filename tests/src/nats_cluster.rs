@@ -1,11 +1,9 @@
 //! [`NatsCluster`]: three real brokers of `nats/cluster`, on this machine.
 
-use std::net::TcpListener;
-
 use revocast_bus::{Bus, BusConfig};
 
 use crate::nats_server::passwords;
-use crate::{NatsServer, eventually, root};
+use crate::{NatsServer, eventually, free_address, root};
 
 /// Three brokers that are one.
 pub struct NatsCluster {
@@ -15,8 +13,7 @@ pub struct NatsCluster {
 impl NatsCluster {
     /// Starts `n1`, `n2` and `n3` with their own files; only addresses and folders are this machine's.
     pub async fn start() -> NatsCluster {
-        let routes: Vec<String> =
-            free_ports(3).iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let routes: Vec<String> = (0..3).map(|_| format!("nats://{}", free_address())).collect();
         let mut nodes = Vec::new();
         for (name, route) in ["n1", "n2", "n3"].into_iter().zip(&routes) {
             let config = root().join(format!("nats/cluster/{name}.conf"));
@@ -45,10 +42,4 @@ impl NatsCluster {
         let found = self.nodes.iter_mut().find(|(known, _)| known == name);
         found.map(|(_, node)| node).unwrap_or_else(|| panic!("there is no node {name}"))
     }
-}
-
-/// Ports that nobody listens on at this moment.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }

@@ -8,7 +8,7 @@ use revocast_bus::{Bus, BusConfig, Credentials, declare};
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{eventually, root};
+use crate::{eventually, free_address, root};
 
 /// One broker with JetStream.
 pub struct NatsServer {
@@ -73,17 +73,39 @@ impl NatsServer {
 
     /// Starts it again on its port, with its store as it is.
     pub async fn start_again(&mut self) {
+        let first = self.port == 0;
+        for _ in 0..20 {
+            if first {
+                // A port that the system hands out could be somebody's by the time of a restart.
+                self.port = free_address().port();
+            }
+            match self.try_start().await {
+                Ok(process) => {
+                    self.process = Some(process);
+                    break;
+                }
+                Err(log) => {
+                    assert!(first && log.contains("address already in use"), "nats-server ended: {log}")
+                }
+            }
+        }
+        eventually("nats-server takes connections", async || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
+    }
+
+    /// Its log, if it ends instead of telling its port.
+    async fn try_start(&self) -> Result<Process, String> {
         let ports = self.folder.path().join("ports");
         let _ = std::fs::remove_dir_all(&ports);
         std::fs::create_dir_all(&ports).unwrap();
-        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
-        let log_path = self.log_path();
-        let log = std::fs::File::create(&log_path).unwrap();
+        let log = std::fs::File::create(self.log_path()).unwrap();
         let mut command = Command::new(nats_server());
         command
             .arg("--config")
             .arg(&self.config)
-            .args(["--addr", "127.0.0.1", "--port", &port, "--http_port", "-1"])
+            .args(["--addr", "127.0.0.1", "--port", &self.port.to_string(), "--http_port", "-1"])
             .arg("--store_dir")
             .arg(self.store())
             .arg("--ports_file_dir")
@@ -93,23 +115,13 @@ impl NatsServer {
             .stdout(Stdio::null())
             .stderr(log);
         let mut process = Process::start("nats-server", &mut command);
-        loop {
-            if let Some(port) = port_told(&ports) {
-                self.port = port;
-                break;
+        while port_told(&ports).is_none() {
+            if !process.is_running() {
+                return Err(std::fs::read_to_string(self.log_path()).unwrap());
             }
-            assert!(
-                process.is_running(),
-                "nats-server ended: {}",
-                std::fs::read_to_string(&log_path).unwrap()
-            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.process = Some(process);
-        eventually("nats-server takes connections", async || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
-        })
-        .await;
+        Ok(process)
     }
 
     /// Its URL.
@@ -216,7 +228,8 @@ fn port_told(ports: &Path) -> Option<u16> {
     told["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
 }
 
-fn nats_server() -> PathBuf {
+/// A nats-server that is new enough, as `ops/nats-server.sh` finds it.
+pub fn nats_server() -> PathBuf {
     if let Some(path) = std::env::var_os("NATS_SERVER").filter(|path| !path.is_empty()) {
         return path.into();
     }

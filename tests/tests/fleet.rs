@@ -15,7 +15,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, Digest, ScopeId};
 use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey};
 use revocast_pki::name::Name;
-use revocast_tests::{Fleet, eventually};
+use revocast_tests::{Fleet, eventually, free_address};
 use serde_json::Value;
 
 /// An authority, a leaf, and validators v1 to vn that enforce what there is.
@@ -71,7 +71,7 @@ async fn a_validator_restarted_with_the_broker_down_answers_from_its_own_store()
     fleet.issue("other");
     fleet.start_authority();
     // The door over HTTP does not need the broker.
-    let port = free_port();
+    let port = free_address().port();
     let listen = |fleet: &mut Fleet| {
         let config = format!(
             "instance = 'v1'\nstate = {:?}\nlisten = '127.0.0.1:{port}'\n[policies.default]\nanchors = [{:?}]\n",
@@ -282,10 +282,6 @@ async fn say(bus: &Bus, subject: &Subject, headers: &Headers, body: Vec<u8>) {
 
 async fn aside(bus: &Bus) -> u64 {
     bus.stream_state(subjects::ASIDE).await.unwrap().last_sequence
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A POST without a client library: what a stranger's program would send.

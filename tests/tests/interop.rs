@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use revocast_tests::{Fleet, Process, eventually};
+use revocast_tests::{Fleet, Process, eventually, free_address};
 
 /// A root, an intermediate, a leaf with a CRL distribution point, by `openssl ca`.
 struct OpenSsl<'f> {
@@ -180,7 +180,7 @@ impl OpenSsl<'_> {
 async fn a_revocation_by_openssl_ca_is_enforced_by_three_validators_and_openssl_agrees_before_and_after() {
     let mut fleet = Fleet::start().await;
     let folder = fleet.path("");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_address().port();
     let openssl = OpenSsl { folder: &folder, base_url: format!("http://127.0.0.1:{port}") };
     openssl.set_up();
     let mut server = Command::new("python3");
