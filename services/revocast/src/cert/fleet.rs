@@ -106,7 +106,9 @@ fn exit(judgements: &[Judgement]) -> Exit {
 fn text(answer: &Answer) -> String {
     let mut lines = Vec::new();
     for judgement in &answer.judgements {
-        let why = if judgement.reason.is_empty() { String::new() } else { format!(": {}", judgement.reason) };
+        // "Valid" and "revoked" say it all.
+        let plain = matches!(judgement.outcome, Outcome::Valid | Outcome::Revoked);
+        let why = if plain { String::new() } else { format!(": {}", judgement.reason) };
         lines.push(format!(
             "{}{why}, says {} under policy {}",
             judgement.outcome, answer.validator, answer.policy
