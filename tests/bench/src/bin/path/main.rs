@@ -12,16 +12,13 @@ use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::CertId;
-use revocast_pki::mint::{
-    CertificateTemplate, CrlTemplate, GeneralName, GeneralSubtrees, KeyKind, SigningKey, key_id, name,
-};
-use revocast_pki::path::{
-    Anchor, Anchors, Graph, ProvenPath, Question, Requirements, RevocationMode, Sources, judge,
-};
+use revocast_pki::mint::{CertificateTemplate, CrlTemplate, GeneralName, KeyKind, SigningKey, key_id, name};
+use revocast_pki::path::{Anchor, Anchors, Graph, ProvenPath, Question, Requirements, Sources, judge};
 use revocast_pki::revocation::CrlSet;
 use revocast_pki::signature::{AlgorithmPolicy, Memory, Statement};
 use revocast_pki::verdict::Outcome;
 
+mod explosive;
 mod peers;
 
 #[global_allocator]
@@ -52,8 +49,7 @@ fn main() {
         questions(&World::new(size));
     }
     println!("\n## explosive inputs");
-    mesh();
-    names_against_constraints();
+    explosive::all();
 }
 
 impl World {
@@ -234,55 +230,4 @@ fn each<T>(count: u32, mut work: impl FnMut() -> T) -> Duration {
         black_box(work());
     }
     start.elapsed() / count
-}
-
-/// Twelve CAs with twelve keys each, every key certified by every other, and no anchor.
-fn mesh() {
-    let validity = (NOW.plus(-DAY), NOW.plus(DAY));
-    let key = || SigningKey::generate(KeyKind::EcdsaP256).expect("randomness");
-    let members: Vec<_> = (0..144).map(|n| (dn(&format!("CN=CA {}", n % 12)), key())).collect();
-    let mut graph = Graph::new();
-    for (issuer, issuer_key) in &members {
-        for (subject, subject_key) in &members {
-            let template = CertificateTemplate::ca(subject.clone(), subject_key.spki(), &[1], validity);
-            let der = template.sign(issuer, issuer_key).expect("randomness");
-            graph.insert(Certificate::decode(der).expect("a certificate"));
-        }
-    }
-    let leaf = CertificateTemplate::new(dn("CN=leaf"), key().spki(), &[1], validity);
-    let leaf = leaf.sign(&members[0].0, &members[0].1).expect("randomness");
-    report("144 keys, fully cross-certified, no anchor", leaf, &Anchors::default(), &graph);
-}
-
-/// Ten thousand names against ten thousand constraints.
-fn names_against_constraints() {
-    let validity = (NOW.plus(-DAY), NOW.plus(DAY));
-    let hosts =
-        |below: &str| (0..10_000).map(|n| GeneralName::Dns(format!("h{n}.{below}"))).collect::<Vec<_>>();
-    let key = SigningKey::generate(KeyKind::EcdsaP256).expect("randomness");
-    let constraints = GeneralSubtrees { permitted: Vec::new(), excluded: hosts("excluded") };
-    let root = CertificateTemplate {
-        name_constraints: Some(constraints),
-        ..CertificateTemplate::ca(dn("CN=root"), key.spki(), &[1], validity)
-    };
-    let root =
-        Certificate::decode(root.sign(&dn("CN=root"), &key).expect("randomness")).expect("a certificate");
-    let leaf = CertificateTemplate {
-        subject_alt_names: hosts("example"),
-        ..CertificateTemplate::new(dn("CN=leaf"), key.spki(), &[2], validity)
-    };
-    let leaf = leaf.sign(&dn("CN=root"), &key).expect("randomness");
-    let anchors: Anchors = [Anchor::from_certificate(root)].into_iter().collect();
-    report("10,000 names against 10,000 constraints", leaf, &anchors, &Graph::new());
-}
-
-fn report(what: &str, leaf: Vec<u8>, anchors: &Anchors, graph: &Graph) {
-    let requirements = Requirements { revocation: RevocationMode::None, ..Requirements::default() };
-    let start = Instant::now();
-    let target = Certificate::decode(leaf).expect("a certificate");
-    let (crls, memory) = (CrlSet::new(), Memory::new(0));
-    let question = Question::new(target, NOW, anchors, &requirements);
-    let verdict = judge(&question, Sources { certificates: graph, crls: &crls, memory: &memory });
-    let reason = verdict.reason.map_or("valid", |reason| reason.code());
-    println!("{what:44} {:>9.2} ms {reason}, {:?}", start.elapsed().as_secs_f64() * 1e3, verdict.work);
 }
