@@ -29,16 +29,21 @@ impl Standing {
 pub(crate) fn standing(enforced: Option<&Enforced>, order: &CrlOrder) -> Standing {
     let Some(enforced) = enforced else { return Standing::New };
     if enforced.holds(order.id) {
-        return Standing::Held;
-    }
-    let held = enforced.order();
-    let same_number = order.number.is_some() && order.number == held.number;
-    let behind_and_later = order.number < held.number && order.this_update > held.this_update;
-    if same_number || behind_and_later {
-        Standing::Conflict
-    } else if *order > held {
+        Standing::Held
+    } else if enforced.orders().any(|held| supersedes(&held, order)) {
+        Standing::Older
+    } else if enforced.orders().all(|held| supersedes(order, &held)) {
         Standing::New
     } else {
-        Standing::Older
+        Standing::Conflict
+    }
+}
+
+/// Whether one CRL makes another of its scope obsolete: a higher number that is no older, or a later time where neither
+/// has a number. A partial order: what is left of any multiset of CRLs, taken in any order, is the same.
+pub(crate) fn supersedes(newer: &CrlOrder, older: &CrlOrder) -> bool {
+    match (newer.number, older.number) {
+        (None, None) => newer.this_update > older.this_update,
+        (a, b) => a > b && newer.this_update >= older.this_update,
     }
 }

@@ -178,7 +178,7 @@ impl Walk {
             warn!(crl = %verified.crl().id(), "two CRLs of one number, or a lower number at a later time: what either revokes is revoked");
         }
         let persisted =
-            persist(&self.journal, verified, held.as_ref(), standing, told_on, arrived, &self.clock).await?;
+            persist(&self.journal, verified, held.as_ref(), told_on, arrived, &self.clock).await?;
         let applied = swap(&self.live, persisted, &self.counts);
         let took = arrived.elapsed();
         self.counts.apply_seconds.observe(took.as_secs_f64());

@@ -51,12 +51,13 @@ pub(crate) struct Enforced {
 }
 
 impl Enforced {
-    /// Where it stands.
-    pub(crate) fn order(&self) -> CrlOrder {
-        self.crl.order()
+    /// Where all of them stand.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = CrlOrder> {
+        self.crls().map(Crl::order)
     }
 
-    fn crls(&self) -> impl Iterator<Item = &Crl> {
+    /// The highest CRL, then those that conflict with it.
+    pub(crate) fn crls(&self) -> impl Iterator<Item = &Crl> {
         std::iter::once(&self.crl).chain(&self.conflicting)
     }
 
