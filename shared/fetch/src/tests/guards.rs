@@ -44,6 +44,7 @@ async fn literal_addresses_inside_are_refused_in_every_notation_before_any_packe
     assert_eq!(fetcher.counters().requests, 0);
 }
 
+/// CVE-2026-21945: a URL from outside must not reach what only this machine may reach.
 #[tokio::test]
 async fn a_name_that_leads_inside_is_refused() {
     for address in ["10.0.0.1", "::ffff:169.254.169.254", "fe80::1", "::1"] {
@@ -53,6 +54,7 @@ async fn a_name_that_leads_inside_is_refused() {
     }
 }
 
+/// CVE-2022-40617: a name that answers differently the next time gains nothing.
 #[tokio::test]
 async fn a_name_is_resolved_once_and_only_its_admitted_addresses_are_used() {
     let server = Server::always(answer("200 OK", b"x")).await;
