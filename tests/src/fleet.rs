@@ -198,6 +198,20 @@ fn role_of<'w>(words: &[&'w str]) -> &'w str {
     }
 }
 
+/// What the services said last is worth reading when a test fails.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (name, _) in &self.services {
+                let log = self.log(name);
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines.len().saturating_sub(40);
+                eprintln!("--- {name}\n{}", lines[last..].join("\n"));
+            }
+        }
+    }
+}
+
 /// The program under test: built beside the tests.
 pub fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();

@@ -646,6 +646,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_late_takes_no_newer_notice_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut authority = authority(folder.path());
+        authority.init(&new_ca("root", None), NOW).unwrap();
+        let rows = authority.ledger().outbox(10).unwrap();
+        // While these are on their way to the broker, another process issues the next CRL.
+        rows.iter().filter(|row| row.crl.is_none()).for_each(|row| authority.ledger().told(row.id).unwrap());
+        authority.issue_crl("root", NOW + 1_000).unwrap();
+        for row in rows {
+            authority.ledger().told(row.id).unwrap();
+        }
+        let left = authority.ledger().outbox(10).unwrap();
+        assert_eq!(left.len(), 1, "the newer CRL is still to be told");
+    }
+
+    #[test]
     fn a_crl_is_due_when_little_of_its_life_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let mut authority = authority(folder.path());

@@ -45,8 +45,9 @@ CREATE TABLE crl (
     der           BLOB NOT NULL,
     next_update_s INTEGER NOT NULL
 );
+-- An id is never used again: whoever told a row takes out that row and no later one.
 CREATE TABLE outbox (
-    id    INTEGER PRIMARY KEY,
+    id    INTEGER PRIMARY KEY AUTOINCREMENT,
     kind  TEXT NOT NULL CHECK (kind IN ('crl', 'certificate')),
     ca    INTEGER NOT NULL REFERENCES ca(id),
     body  BLOB NOT NULL,

@@ -54,6 +54,8 @@ pub enum RunError {
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 /// Heads of CRLs are held back until the heads of certificates are told, up to this many.
 const HELD_BACK: usize = 1_024;
+/// Readiness waits this long for the heads to be worked on; whatever takes longer is owed or on its way.
+const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// Receipts that are still to be told get this long at the end.
@@ -124,6 +126,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             nudge: nudge.clone(),
             freshness: freshness.clone(),
             gate: Arc::new(Semaphore::new(config.concurrent_notices.max(1))),
+            places: config.concurrent_notices.max(1),
             progress: Arc::default(),
             failed: Arc::default(),
         };
@@ -240,6 +243,8 @@ struct Following {
     nudge: Arc<Notify>,
     freshness: Freshness,
     gate: Arc<Semaphore>,
+    /// How many permits the gate has in all.
+    places: usize,
     progress: Arc<Mutex<Progress>>,
     failed: Arc<Notify>,
 }
@@ -282,7 +287,7 @@ impl Following {
                         for head in held_back.drain(..) {
                             self.take(head, false).await;
                         }
-                        self.is_attached().await;
+                        self.is_attached();
                     }
                     Followed::Next(message) => {
                         self.progress().begin(message.sequence);
@@ -309,15 +314,25 @@ impl Following {
         matches!(intake::read(self.stream, message), Ok(Incoming::Crl(_)))
     }
 
-    /// All heads are worked on: from here on the validator knows what the fleet knows.
-    async fn is_attached(&self) {
-        let all = u32::try_from(self.gate.available_permits()).unwrap_or(1);
-        let _settled = self.gate.acquire_many(all.max(1)).await;
-        self.context.health.well(self.stream);
-        if self.stream == subjects::NOTICES {
-            self.context.health.well("broker");
-        }
-        self.freshness.touch(self.walk.clock.now_ms());
+    /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
+    /// since one slow repository must not hold up the next notice.
+    fn is_attached(&self) {
+        let (gate, places, stream) = (self.gate.clone(), self.places, self.stream);
+        let (health, freshness, clock) =
+            (self.context.health.clone(), self.freshness.clone(), self.walk.clock.clone());
+        tokio::spawn(async move {
+            let settled = async {
+                while gate.available_permits() < places {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let _ = tokio::time::timeout(HEADS_PATIENCE, settled).await;
+            health.well(stream);
+            if stream == subjects::NOTICES {
+                health.well("broker");
+            }
+            freshness.touch(clock.now_ms());
+        });
     }
 
     /// Works on a message beside others; waits only when too many are under way.

@@ -127,7 +127,6 @@ impl Walk {
         if !standing.is_news() {
             return Ok(Outcome::Obsolete);
         }
-        let Ok(_permit) = self.gate.acquire().await else { return Ok(Outcome::Owed("stopping".into())) };
         let mut failures = Failures::default();
         for step in plan(&notice, &self.live, &self.repositories) {
             let source = step.source();
@@ -139,7 +138,11 @@ impl Walk {
                     continue;
                 }
             };
-            match self.verifier.verify(&notice, bytes, source, &self.live, self.clock.now_s()).await {
+            // Fetching holds no place: a slow repository must not keep other issuers' CRLs from being verified.
+            let Ok(place) = self.gate.acquire().await else { return Ok(Outcome::Owed("stopping".into())) };
+            let verified = self.verifier.verify(&notice, bytes, source, &self.live, self.clock.now_s()).await;
+            drop(place);
+            match verified {
                 Ok(verified) => return self.apply(verified, told_on, arrived).await,
                 Err(error) => {
                     failures.words.push(format!("{source:?}: {error}"));
