@@ -309,7 +309,7 @@ async fn a_denied_publish_is_reported_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("denied.conf");
     let permissions = r#"
-        jetstream { sync_interval: always }
+        jetstream { sync_interval: always, max_file_store: 64GB }
         authorization { users: [
             { user: operator, password: o }
             { user: watcher, password: w, permissions: {
