@@ -8,6 +8,7 @@
 
 mod config;
 mod doors;
+mod events;
 mod metrics;
 mod notice;
 mod question;

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::config::ValidatorConfig;
 use crate::doors;
+use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
 use crate::notice::checkpoint::Progress;
@@ -69,7 +70,8 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let live = Arc::new(Live::new());
     let journal = Arc::new(Journal::open(&config.state)?);
     let verifier = Verifier::new(policies.clone());
-    let receipts = Receipts::default();
+    let events = Events::default();
+    let receipts = Receipts::new(events.clone());
     for certificate in policies
         .anchor_certificates()
         .cloned()
@@ -110,6 +112,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         receipts: receipts.clone(),
         aside,
         counts,
+        events,
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),

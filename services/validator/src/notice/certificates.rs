@@ -6,6 +6,7 @@ use revocast_pki::certificate::Certificate;
 use tracing::info;
 
 use super::walk::{Outcome, Walk};
+use crate::events::Event;
 use crate::state::JournalError;
 use crate::state::live::MAX_CERTIFICATES;
 
@@ -28,5 +29,6 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
     let (journal, kept) = (walk.journal.clone(), certificate.clone());
     blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
+    walk.events.tell(Event::Learned(certificate));
     Ok(Outcome::Learned)
 }

@@ -11,6 +11,7 @@ use revocast_pki::identity::{CrlId, CrlNumber};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
+use crate::events::{Event, Events};
 use crate::state::{Enforced, ScopeKey};
 
 /// What is to be told of one scope.
@@ -43,12 +44,18 @@ impl Told {
 pub(crate) struct Receipts {
     waiting: Arc<Mutex<HashMap<ScopeKey, Told>>>,
     arrived: Arc<Notify>,
+    events: Events,
 }
 
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Receipts {
+    /// Receipts whose telling is told to `events`.
+    pub(crate) fn new(events: Events) -> Receipts {
+        Receipts { events, ..Receipts::default() }
+    }
+
     /// Hands a receipt over; a waiting one of the same scope is replaced.
     pub(crate) fn tell(&self, told: Told) {
         self.lock().insert(told.scope, told);
@@ -74,7 +81,9 @@ impl Receipts {
             (told, published)
         });
         for (told, published) in futures::future::join_all(publishing).await {
-            if !published {
+            if published {
+                self.events.tell(Event::Receipt { scope: told.scope, crl_id: told.crl_id });
+            } else {
                 clean = false;
                 // A newer one may have been handed over in the meantime.
                 self.lock().entry(told.scope).or_insert(told);

@@ -7,6 +7,7 @@ use revocast_pki::identity::{CrlId, CrlNumber, Digest};
 
 use super::persist::Persisted;
 use super::receipt::Told;
+use crate::events::Event;
 use crate::metrics::Counts;
 use crate::state::{Live, ScopeKey};
 
@@ -22,6 +23,11 @@ pub(crate) struct Swapped {
 }
 
 impl Swapped {
+    /// What listeners within are told.
+    pub(crate) fn event(&self) -> Event {
+        Event::Applied { scope: self.scope, crl_id: self.crl_id, number: self.number }
+    }
+
     /// What the receipt will say.
     pub(crate) fn receipt(&self, took: Duration) -> Told {
         Told {

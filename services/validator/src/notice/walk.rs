@@ -20,6 +20,7 @@ use super::plan::{Repositories, plan};
 use super::receipt::Receipts;
 use super::swap::swap;
 use super::verify::{Verified, Verifier};
+use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::state::live::MAX_SCOPES;
 use crate::state::{Journal, JournalError, Live};
@@ -90,6 +91,7 @@ pub(crate) struct Walk {
     pub receipts: Receipts,
     pub aside: Aside,
     pub counts: Counts,
+    pub events: Events,
     pub clock: Clock,
     /// Index building and signature checks that may run at once.
     pub gate: Semaphore,
@@ -109,6 +111,7 @@ impl Walk {
             Err(unreadable) => Outcome::Aside { word: unreadable.word(), why: unreadable.to_string() },
         };
         self.counts.notices.add_one(&[("outcome", outcome.word())]);
+        self.events.tell(Event::Notice { subject: message.subject.as_str().into(), outcome: outcome.word() });
         if let Outcome::Aside { word, why } = &outcome {
             self.aside.put(message, word, why);
         }
@@ -183,6 +186,7 @@ impl Walk {
         let persisted =
             persist(&self.journal, verified, held.as_ref(), told_on, arrived, &self.clock).await?;
         let applied = swap(&self.live, persisted, &self.counts);
+        self.events.tell(applied.event());
         let took = arrived.elapsed();
         self.counts.apply_seconds.observe(took.as_secs_f64());
         self.counts.applied.add_one(&[("source", &format!("{:?}", applied.source).to_lowercase())]);

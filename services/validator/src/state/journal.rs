@@ -38,6 +38,10 @@ CREATE TABLE audit (
 );
 ";
 
+/// Tables that later releases added. They are made where they are missing, and an earlier release ignores them: the
+/// schema's version need not change for them.
+const ADDED: &[&str] = &[];
+
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
 
@@ -117,6 +121,9 @@ impl Journal {
             }
             SCHEMA_VERSION => {}
             found => return Err(JournalError::Version(found)),
+        }
+        for table in ADDED {
+            transaction.execute_batch(table)?;
         }
         transaction.commit()?;
         Ok(Journal { database: Mutex::new(database), crls })

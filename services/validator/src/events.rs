@@ -1,0 +1,65 @@
+//! What happens in a validator, as it happens: for whoever watches from within (cached paths, watched verdicts, the
+//! event door). A hint, never a record: a listener that is too slow misses some, is told so, and looks at the live state.
+
+use std::sync::Arc;
+
+use revocast_pki::certificate::Certificate;
+use revocast_pki::identity::{CrlId, CrlNumber};
+use tokio::sync::broadcast;
+
+use crate::state::ScopeKey;
+
+/// Events that a slow listener may be behind before it misses some.
+const CAPACITY: usize = 1_024;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A notice was worked on.
+    Notice {
+        /// The subject it came on.
+        subject: Arc<str>,
+        /// What became of it: `applied`, `learned`, `obsolete`, `owed` or `aside`.
+        outcome: &'static str,
+    },
+    /// A CRL is enforced from now on.
+    Applied {
+        /// Its scope and kind.
+        scope: ScopeKey,
+        /// Which CRL.
+        crl_id: CrlId,
+        /// Its number.
+        number: Option<CrlNumber>,
+    },
+    /// A CA or cross-certificate is known from now on.
+    Learned(Certificate),
+    /// A receipt was told to the fleet.
+    Receipt {
+        /// Of which scope and kind.
+        scope: ScopeKey,
+        /// Which CRL.
+        crl_id: CrlId,
+    },
+}
+
+/// Hands events on. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Default for Events {
+    fn default() -> Events {
+        Events(broadcast::Sender::new(CAPACITY))
+    }
+}
+
+impl Events {
+    /// Tells all who listen, and waits for nobody.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+
+    /// Listens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+}
