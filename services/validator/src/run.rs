@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
 use crate::events::Events;
@@ -101,6 +102,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
 
     let name = format!("revocast/validator/{}", config.instance);
     let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let home = Home {
+        live: live.clone(),
+        verifier: verifier.clone(),
+        events: events.clone(),
+        instance: config.instance.clone(),
+        clock: context.clock.clone(),
+        health: context.health.clone(),
+    };
+    let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
@@ -150,6 +160,9 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
     });
+    for bridge in bridges {
+        tasks.spawn(async move { match bridge.run().await {} });
+    }
     let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
         bus.clone(),
         judge,

@@ -88,6 +88,24 @@ where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
 {
+    let always = move |call| {
+        let answer = handler(call);
+        async move { Some(answer.await) }
+    };
+    serve_or_pass(bus, spec, endpoints, always).await
+}
+
+/// Like [`serve`], for questions that reach several services: with `None` this one leaves the answer to another.
+pub async fn serve_or_pass<H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    handler: H,
+) -> Result<Service, BusError>
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+{
     let failed =
         |error: async_nats::Error| BusError::Refused { what: spec.name.clone(), why: error.to_string() };
     let inner = bus
@@ -127,7 +145,7 @@ async fn answer_all<H, F>(
     handler: H,
 ) where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
 {
     while let Some(request) = endpoint.next().await {
         let Ok(permit) = gate.clone().acquire_owned().await else { return };
@@ -140,10 +158,13 @@ async fn answer_all<H, F>(
                 headers: message.headers.clone(),
             };
             let sent = match handler(call).await {
-                Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
-                Err(why) => {
+                Some(Ok((headers, answer))) => {
+                    request.respond_with_headers(Ok(answer), header_map(&headers)).await
+                }
+                Some(Err(why)) => {
                     request.respond(Err(async_nats::service::error::Error { status: why, code: 400 })).await
                 }
+                None => Ok(()),
             };
             if let Err(error) = sent {
                 warn!(%error, "an answer could not be sent");
