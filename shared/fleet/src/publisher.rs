@@ -111,8 +111,7 @@ impl Publisher {
         class: Role,
         notice: &CertificateNotice,
     ) -> Result<bool, BusError> {
-        let subject =
-            Subject::CertificateNotice { class, issuer: notice.issuer, certificate: notice.id() };
+        let subject = Subject::CertificateNotice { class, issuer: notice.issuer, certificate: notice.id() };
         let head = self.bus.head(class.stream(), &subject.to_string()).await?;
         let told = head.and_then(|head| decode::<CertificateNotice>(&head.payload).ok());
         Ok(told.is_some_and(|told| told.id() == notice.id()))

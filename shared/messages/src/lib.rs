@@ -29,8 +29,8 @@ pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptio
 pub use receipt::{Receipt, Source};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
-    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest,
-    parse_registry_key, registry_key,
+    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,
+    registry_key,
 };
 
 #[cfg(test)]

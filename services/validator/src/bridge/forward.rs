@@ -53,7 +53,8 @@ enum Heard {
 }
 
 async fn next(registry: &mut Follower) -> Heard {
-    let entry = |message: Stored| Entry::of(subjects::SUBSCRIPTIONS, &message).map_or(Heard::Nothing, Heard::Entry);
+    let entry =
+        |message: Stored| Entry::of(subjects::SUBSCRIPTIONS, &message).map_or(Heard::Nothing, Heard::Entry);
     match registry.next().await {
         Followed::Head(message) | Followed::Next(message) => entry(message),
         Followed::Attached { .. } => Heard::Reached,

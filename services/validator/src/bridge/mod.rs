@@ -107,7 +107,8 @@ struct Counts {
 impl Counts {
     fn new(metrics: &Metrics) -> Counts {
         Counts {
-            carried: metrics.counter("revocast_bridge_carried", "scopes looked at or told over there, by outcome"),
+            carried: metrics
+                .counter("revocast_bridge_carried", "scopes looked at or told over there, by outcome"),
             subscriptions: metrics.gauge("revocast_bridge_subscriptions", "living subscriptions over there"),
             waiting: metrics.gauge("revocast_bridge_waiting", "scopes that wait to be carried"),
         }
