@@ -38,9 +38,9 @@ CREATE TABLE audit (
 );
 ";
 
-/// Tables that later releases added. They are made where they are missing, and an earlier release ignores them: the
+/// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] = &[];
+const ADDED: &[&str] = &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)"];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
