@@ -253,6 +253,28 @@ async fn a_bridge_that_was_killed_catches_up_and_tells_nothing_twice() {
 }
 
 #[tokio::test]
+async fn two_bridges_into_one_domain_tell_each_crl_once_and_stand_in_for_each_other() {
+    let (mut a, b) = domains().await;
+    let (of_a1, of_a2) = (free_address(), free_address());
+    start_bridge(&mut a, "a1", ("b", &b.nats), of_a1, "");
+    start_bridge(&mut a, "a2", ("b", &b.nats), of_a2, "");
+    a.settled(2).await;
+    let (bus, issuer) = (b.nats.bus("stranger").await, issuing(&a));
+    subscribe(&bus, None).await;
+    told(&bus, issuer, "1").await;
+    revoke(&a, "leaf");
+    told(&bus, issuer, "2").await;
+    a.kill("a1");
+    a.issue("second");
+    let words = ["ca", "revoke", "issuing", "--cert", "second.crt", "--reason", "keyCompromise"];
+    assert_eq!(a.json_with_code(&words).0, 0);
+    told(&bus, issuer, "3").await;
+    more_rounds(of_a2, 6.0).await;
+    assert_eq!(numbers(&bus, issuer).await, ["1", "2", "3"]);
+    assert_nothing_was_told_twice(&bus).await;
+}
+
+#[tokio::test]
 async fn in_a_ring_of_domains_nothing_circulates() {
     let (mut a, mut b) = domains().await;
     let (of_a1, of_b1) = (free_address(), free_address());

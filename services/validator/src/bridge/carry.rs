@@ -75,6 +75,11 @@ impl Carrier {
         Carrier { home, publisher, vouched: Arc::default() }
     }
 
+    /// Whether the other domain has an object store.
+    pub(super) fn has_store(&self) -> bool {
+        self.publisher.objects().is_some()
+    }
+
     /// Looks at all certificates anew when their issuers' scopes are carried next.
     pub(super) fn forget_certificates(&self) {
         let mut vouched = self.lock();
@@ -114,7 +119,7 @@ impl Carrier {
             }
         }
         // Without an object store the CRL must be inside.
-        let payload = if self.publisher.objects().is_some() { load.payload } else { Payload::Full };
+        let payload = if self.has_store() { load.payload } else { Payload::Full };
         let (before, origin, told) = (load.before.clone(), self.origin(), crl.clone());
         let locations = self.home.live.crl_urls(&bare.issuer_name);
         let notice = move || shaped(&told, before.as_ref(), issuer, origin, locations, payload);
