@@ -11,6 +11,8 @@ use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
+use crate::watch::WatchConfig;
+
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +50,8 @@ pub struct ValidatorConfig {
     pub bus: BusConfig,
     /// How repositories are reached.
     pub fetch: FetchConfig,
+    /// How verdicts are watched.
+    pub watch: WatchConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -70,6 +74,7 @@ impl Default for ValidatorConfig {
             question_deadline: Duration::from_secs(5),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
+            watch: WatchConfig::default(),
             policies: BTreeMap::new(),
         }
     }

@@ -30,6 +30,7 @@ use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live};
 use crate::subscribe::subscribe;
+use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         receipts: receipts.clone(),
         aside,
         counts,
-        events,
+        events: events.clone(),
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),
@@ -148,6 +149,14 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         let (bus, config, health) = (bus.clone(), config.clone(), context.health.clone());
         async move {
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
+        }
+    });
+    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
+    tasks.spawn(watch::run(watches.clone(), events));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move {
+            doors::watch::keep_open(&bus, &watches, &instance).await;
         }
     });
     let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
