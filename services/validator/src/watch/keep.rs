@@ -172,6 +172,7 @@ impl Watches {
         let mut registry = self.registry();
         let changed = change(&mut registry);
         self.0.counts.watched.set(&[], registry.len() as f64);
+        self.0.counts.due.set(&[], registry.due() as f64);
         drop(registry);
         self.0.due.notify_waiters();
         changed
@@ -212,12 +213,19 @@ impl Watches {
             if attached.wait_for(|attached| *attached).await.is_err() {
                 return;
             }
-            let taken = self.registry().take();
+            let taken = self.take_due();
             match taken {
                 Some((id, asked)) => self.look(id, &asked).await,
                 None => woken.await,
             }
         }
+    }
+
+    fn take_due(&self) -> Option<(WatchId, Arc<Asked>)> {
+        let mut registry = self.registry();
+        let taken = registry.take();
+        self.0.counts.due.set(&[], registry.due() as f64);
+        taken
     }
 
     /// Judges one, and tells what came of it if it may.

@@ -7,6 +7,8 @@ use revocast_daemon::{Counter, Gauge, Metrics};
 pub(crate) struct WatchCounts {
     /// Verdicts that are watched.
     pub watched: Gauge,
+    /// Those of them that wait to be judged anew.
+    pub due: Gauge,
     /// Verdicts that were judged anew.
     pub judged: Counter,
     /// Changes that this validator told, by outcome.
@@ -23,6 +25,7 @@ impl WatchCounts {
     pub(crate) fn new(metrics: &Metrics) -> WatchCounts {
         WatchCounts {
             watched: metrics.gauge("revocast_watched", "certificates whose verdict is watched"),
+            due: metrics.gauge("revocast_watch_due", "watched verdicts that wait to be judged anew"),
             judged: metrics.counter("revocast_watch_judged", "watched verdicts judged anew"),
             told: metrics.counter("revocast_watch_told", "changes of watched verdicts told, by outcome"),
             conflicts: metrics.counter("revocast_watch_conflicts", "tellings in which another was faster"),

@@ -246,6 +246,11 @@ impl Registry {
         self.watches.len()
     }
 
+    /// How many wait to be judged.
+    pub(crate) fn due(&self) -> usize {
+        self.due.len()
+    }
+
     fn mark(&mut self, id: WatchId) {
         if self.is_due.insert(id) {
             self.due.push(id);
