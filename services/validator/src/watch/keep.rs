@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use revocast_bus::{Bus, BusError};
+use revocast_bus::{Bucket, Bus, BusError};
 use revocast_messages::{
     Answer, Instance, Judgement, Outcome, Refusal, Seen, VerdictChanged, WatchAnswer, WatchInterest,
     WatchRegistration, WatchRequest, encode, subjects, watch_key,
@@ -16,7 +16,7 @@ use revocast_pki::asn1::Time;
 use revocast_pki::identity::{CrlKind, WatchId};
 use revocast_pki::path::Resource;
 use revocast_pki::verdict::Reason;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tracing::{info, warn};
 
 use super::asked::Asked;
@@ -51,6 +51,7 @@ struct Inner {
     registry: Mutex<Registry>,
     due: Notify,
     gate: Semaphore,
+    bucket: OnceCell<Bucket>,
     /// Whether the heads are followed, so that what is known of them is what stands.
     attached: watch::Sender<bool>,
 }
@@ -76,6 +77,7 @@ impl Watches {
             registry,
             due: Notify::new(),
             gate: Semaphore::new(JUDGED_AT_ONCE),
+            bucket: OnceCell::new(),
             attached,
         }))
     }
@@ -98,7 +100,7 @@ impl Watches {
     }
 
     async fn stop(&self, id: WatchId, client: &Instance) -> Result<WatchAnswer, Refusal> {
-        let bucket = self.0.bus.bucket(subjects::WATCHES).await.map_err(unwritten)?;
+        let bucket = self.bucket().await.map_err(unwritten)?;
         bucket.delete(&watch_key(id, client)).await.map_err(unwritten)?;
         self.registry().leave(id, client);
         Ok(WatchAnswer::Stopped)
@@ -130,7 +132,7 @@ impl Watches {
             validator: self.0.judge.instance.clone(),
         };
         let body = encode(&registration).map_err(|error| Refusal::Malformed { why: error.to_string() })?;
-        let bucket = self.0.bus.bucket(subjects::WATCHES).await.map_err(unwritten)?;
+        let bucket = self.bucket().await.map_err(unwritten)?;
         bucket.put(&watch_key(id, client), body.into()).await.map_err(unwritten)?;
         let head = self.standing(id, &asked).await?;
         Ok(WatchAnswer::Accepted {
@@ -139,6 +141,10 @@ impl Watches {
             verdict: Box::new((*head.told).clone()),
             sequence: head.sequence,
         })
+    }
+
+    async fn bucket(&self) -> Result<&Bucket, BusError> {
+        self.0.bucket.get_or_try_init(|| self.0.bus.bucket(subjects::WATCHES)).await
     }
 
     /// What stands as the verdict; judged and told now if nothing does.
