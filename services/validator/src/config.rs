@@ -12,6 +12,7 @@ use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::BridgeConfig;
+use crate::watch::WatchConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub struct ValidatorConfig {
     pub fetch: FetchConfig,
     /// Other broker domains whose validators it serves.
     pub bridges: Vec<BridgeConfig>,
+    /// How verdicts are watched.
+    pub watch: WatchConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -75,6 +78,7 @@ impl Default for ValidatorConfig {
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             bridges: Vec::new(),
+            watch: WatchConfig::default(),
             policies: BTreeMap::new(),
         }
     }

@@ -32,6 +32,7 @@ use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
+use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +124,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         receipts: receipts.clone(),
         aside,
         counts,
-        events,
+        events: events.clone(),
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),
@@ -164,6 +165,14 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     for bridge in bridges {
         tasks.spawn(async move { match bridge.run().await {} });
     }
+    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
+    tasks.spawn(watch::run(watches.clone(), events));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move {
+            doors::watch::keep_open(&bus, &watches, &instance).await;
+        }
+    });
     let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
         bus.clone(),
         judge,

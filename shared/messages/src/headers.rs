@@ -29,6 +29,8 @@ pub const ORIGIN: &str = "Revocast-Origin";
 pub const DOMAIN: &str = "Revocast-Domain";
 /// A certificate's subject (RFC 4514).
 pub const SUBJECT: &str = "Revocast-Subject";
+/// A watched verdict, and what it was before.
+pub const VERDICT: &str = "Revocast-Verdict";
 /// JetStream's deduplication key: a hash of subject and content, since the broker's window spans the stream.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Why a message was put aside.

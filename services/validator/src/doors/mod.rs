@@ -3,3 +3,4 @@
 
 pub(crate) mod http;
 pub(crate) mod nats;
+pub(crate) mod watch;

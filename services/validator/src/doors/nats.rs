@@ -8,9 +8,10 @@ use revocast_messages::{Headers, Question, codec, decode, encode, headers, subje
 use crate::question::Judge;
 
 /// The queue group that all validators of a fleet join.
-const GROUP: &str = "validators";
+pub(super) const GROUP: &str = "validators";
 
-const JSON: &str = "application/json";
+/// The content type of questions in JSON.
+pub(super) const JSON: &str = "application/json";
 
 /// Opens the door; it is open until the service is stopped or dropped.
 pub(crate) async fn open(bus: &Bus, judge: Judge, concurrency: usize) -> Result<Service, BusError> {
