@@ -22,4 +22,4 @@ pub use follower::{Checkpoint, Contact, Followed, Follower, Resync};
 pub use message::{Headers, Stored};
 pub use objects::Objects;
 pub use publish::{Published, Standing};
-pub use service::{Call, Service, ServiceSpec, serve};
+pub use service::{Call, Service, ServiceSpec, serve, serve_with};

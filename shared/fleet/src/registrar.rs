@@ -142,15 +142,14 @@ pub async fn start<K: Knowledge>(bus: &Bus, who: Responsible, knowledge: K) -> R
 
 impl<K: Knowledge> Registrar<K> {
     async fn answer(&self, call: &Call) -> Result<(Headers, Bytes), String> {
-        let json = call.header(headers::CONTENT_TYPE) == Some("application/json");
+        let json = headers::says_json(call.header(headers::CONTENT_TYPE));
         let request: SubscriptionRequest =
             if json { codec::from_json(&call.payload) } else { decode(&call.payload) }
                 .map_err(|error| error.to_string())?;
         let answer = self.decide(call, &request).await;
         let body = if json { codec::to_json(&answer) } else { encode(&answer) };
         let body = body.map_err(|error| error.to_string())?;
-        let kind =
-            if json { vec![(headers::CONTENT_TYPE, "application/json".to_owned())] } else { Vec::new() };
+        let kind = if json { vec![(headers::CONTENT_TYPE, headers::JSON.to_owned())] } else { Vec::new() };
         Ok((kind, body.into()))
     }
 
