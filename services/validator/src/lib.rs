@@ -17,5 +17,6 @@ mod state;
 mod subscribe;
 
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
+pub use doors::events::EventsConfig;
 pub use question::{Policies, PolicyError};
 pub use run::{RunError, run};
