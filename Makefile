@@ -35,6 +35,8 @@ check:
 ## Ratios to floors and peers, in one run.
 bench:
 	cd tests/bench && $(CARGO) run --release --locked --bin crl && $(CARGO) run --release --locked --bin path
+	@sh ops/nats-server.sh >/dev/null
+	cd tests/bench && NATS_SERVER="$$(sh ../../ops/nats-server.sh)" $(CARGO) run --release --locked --bin fleet
 
 ## Each fuzz target for FUZZ_SECONDS, starting from its seeds.
 FUZZ_SECONDS ?= 600

@@ -45,3 +45,24 @@ fn a_large_crl_comes_by_object_store_first_and_by_difference_after_without_a_dow
     assert!(notice * 50 < crl, "a notice of {notice} bytes for a CRL of {crl}");
     assert_eq!((&report["repository_downloads"], &report["wrong_verdicts"]), (&0.into(), &0.into()));
 }
+
+#[test]
+fn a_large_crl_that_only_a_repository_has_is_downloaded_once_for_all() {
+    let (code, report) = run(&[
+        "drill",
+        "--entries",
+        "8000",
+        "--revoke",
+        "20",
+        "--validators",
+        "3",
+        "--questions",
+        "0",
+        "--repository",
+    ]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["repository_downloads"], 2, "one for each of the two CRLs: {report}");
+    let sources = &report["mass_revocation"]["sources"];
+    assert!(sources.as_array().unwrap().contains(&serde_json::json!(["repository", 1])), "{sources}");
+    assert_eq!(report["mass_revocation"]["missing"], 0);
+}

@@ -8,6 +8,7 @@ use revocast_daemon::{Context, DoorError, open_door};
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
+use revocast_pki::crl::Crl;
 use revocast_store::read_certificates;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -33,7 +34,7 @@ use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
-use crate::state::{Enforced, Journal, JournalError, Live};
+use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
 
 /// Why the service ended before it was told to.
@@ -198,18 +199,9 @@ fn recall(
             live.insert_certificate(certificate);
         }
     }
-    for mark in journal.marks()? {
-        let Some(bytes) = journal.crl(mark.digest)? else {
-            warn!(digest = %mark.digest, "a CRL file is gone or was damaged; the fleet will bring it again");
-            continue;
-        };
-        let crl = match verifier.verify_kept(&mark.scope, bytes, &mark.signer) {
-            Ok(verified) => verified.crl().clone(),
-            Err(error) => {
-                warn!(digest = %mark.digest, %error, "a CRL file does not count any more");
-                continue;
-            }
-        };
+    let marks = journal.marks()?;
+    for (mark, crl) in marks.iter().zip(verify_kept(journal, verifier, &marks)?) {
+        let Some(crl) = crl else { continue };
         let enforced = match live.enforced(&mark.scope) {
             Some(mut held) if mark.conflicting => {
                 held.conflicting.push(crl);
@@ -218,7 +210,7 @@ fn recall(
             _ => Enforced {
                 crl,
                 conflicting: Vec::new(),
-                signer: mark.signer,
+                signer: mark.signer.clone(),
                 applied_at_ms: mark.applied_at_ms,
                 source: revocast_messages::Source::Store,
             },
@@ -230,6 +222,43 @@ fn recall(
     journal.sweep()?;
     info!(scopes = live.scopes(), "enforcing what was enforced before");
     Ok(())
+}
+
+/// The CRLs of these marks, in their order, as far as they are there and still count. Reading and verifying thousands is
+/// arithmetic, so all cores share it.
+fn verify_kept(
+    journal: &Journal,
+    verifier: &Verifier,
+    marks: &[Mark],
+) -> Result<Vec<Option<Crl>>, JournalError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = marks.len().div_ceil(threads).max(1);
+    let verify_share = |marks: &[Mark]| -> Result<Vec<Option<Crl>>, JournalError> {
+        marks.iter().map(|mark| verify_one(journal, verifier, mark)).collect()
+    };
+    std::thread::scope(|scope| {
+        let shares: Vec<_> =
+            marks.chunks(share).map(|marks| scope.spawn(move || verify_share(marks))).collect();
+        let mut crls = Vec::with_capacity(marks.len());
+        for share in shares {
+            crls.extend(share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(crls)
+    })
+}
+
+fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Option<Crl>, JournalError> {
+    let Some(bytes) = journal.crl(mark.digest)? else {
+        warn!(digest = %mark.digest, "a CRL file is gone or was damaged; the fleet will bring it again");
+        return Ok(None);
+    };
+    match verifier.verify_kept(&mark.scope, bytes, &mark.signer) {
+        Ok(verified) => Ok(Some(verified.crl().clone())),
+        Err(error) => {
+            warn!(digest = %mark.digest, %error, "a CRL file does not count any more");
+            Ok(None)
+        }
+    }
 }
 
 /// Opens the NATS door as soon as the broker can be reached.

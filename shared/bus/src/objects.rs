@@ -103,10 +103,14 @@ impl Objects {
                 Ok(Ok(_)) => {}
             }
         }
-        if name_of(&bytes) != name {
+        let bytes = bytes.freeze();
+        // Hashing tens of megabytes takes tens of milliseconds: beside the runtime, where nobody waits for it.
+        let hashed = bytes.clone();
+        let found = tokio::task::spawn_blocking(move || name_of(&hashed)).await;
+        if !found.is_ok_and(|found| found == name) {
             return Err(BusError::Damaged { what, why: "its hash is another".into() });
         }
-        Ok(bytes.freeze())
+        Ok(bytes)
     }
 }
 

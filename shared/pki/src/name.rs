@@ -40,6 +40,12 @@ impl Name {
         &self.der
     }
 
+    /// The same name with octets of its own. A name keeps what it was read from in memory, be it a CRL of 40 MB:
+    /// whoever keeps the name for longer takes this one.
+    pub fn detached(&self) -> Name {
+        Name { der: Bytes::copy_from_slice(&self.der), normal: self.normal.clone() }
+    }
+
     /// The form in which names are compared: the version, then each RDN as a SET of (type, folded value).
     pub fn normal(&self) -> &[u8] {
         &self.normal

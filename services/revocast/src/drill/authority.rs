@@ -39,6 +39,8 @@ pub(super) struct DrillAuthority {
     bus: Bus,
     revoked: u32,
     issued: u64,
+    /// CRLs are only to be had at `url`.
+    by_repository: bool,
     last: Option<Crl>,
     url: String,
     served: Arc<Mutex<Bytes>>,
@@ -71,7 +73,7 @@ impl Knowledge for Known {
 
 impl DrillAuthority {
     /// Founds the CA, and serves its CRL over HTTP.
-    pub(super) async fn found(bus: &Bus) -> Result<DrillAuthority, Failure> {
+    pub(super) async fn found(bus: &Bus, by_repository: bool) -> Result<DrillAuthority, Failure> {
         let key = SigningKey::generate(KeyKind::EcdsaP256).map_err(Failure::io)?;
         let name = mint::name("CN=Drill CA,O=Revocast").map_err(Failure::io)?;
         let now = Time::from_unix(now_ms().div_euclid(1_000));
@@ -97,6 +99,7 @@ impl DrillAuthority {
             bus: bus.clone(),
             revoked: 0,
             issued: 0,
+            by_repository,
             last: None,
             url,
             served,
@@ -156,11 +159,21 @@ impl DrillAuthority {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = crl.der().clone();
         let mut notice = CrlNotice::of(&crl, self.certificate.as_issuer(), origin()?);
         notice.locations = vec![self.url.clone()];
-        if let Some(last) = &self.last {
+        if self.by_repository {
+            notice.crl = None;
+        } else if let Some(last) = &self.last {
             notice.add_difference(last, &crl);
         }
-        let notice_bytes = encode(&notice).map_err(Failure::io)?.len();
-        self.publisher.publish_crl(&notice, crl.der(), self.key.spki()).await.map_err(Failure::io)?;
+        let body = encode(&notice).map_err(Failure::io)?;
+        let notice_bytes = body.len();
+        if self.by_repository {
+            let subject = notice.subject().to_string();
+            let told = self.bus.publish(subjects::NOTICES, &subject, &notice.headers(), body.into()).await;
+            told.map_err(Failure::io)?;
+        } else {
+            let signer = self.key.spki();
+            self.publisher.publish_crl(&notice, crl.der(), signer).await.map_err(Failure::io)?;
+        }
         let head =
             self.bus.head(subjects::NOTICES, &notice.subject().to_string()).await.map_err(Failure::io)?;
         let issued = IssuedCrl {

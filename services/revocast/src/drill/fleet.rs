@@ -1,10 +1,12 @@
 //! The drill's validators, in this process.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use revocast_bus::Bus;
 use revocast_daemon::Context;
+use revocast_fetch::FetchConfig;
 use revocast_messages::subjects;
 use revocast_validator::{PolicyConfig, ValidatorConfig};
 use tokio::task::JoinSet;
@@ -31,6 +33,8 @@ impl DrillFleet {
         let (mut services, context) = (JoinSet::new(), Context::default());
         for n in 1..=count {
             let instance = format!("drill-{n}");
+            let mut fetch = FetchConfig::default();
+            fetch.allowed_networks.push(IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST)));
             let policy = PolicyConfig { anchors: vec![anchor.clone()], ..PolicyConfig::default() };
             let config = ValidatorConfig {
                 state: broker.folder().join(&instance),
@@ -38,6 +42,7 @@ impl DrillFleet {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
                 bus: broker.config().clone(),
                 repositories: vec![authority.url().to_owned()],
+                fetch,
                 policies: [("default".to_owned(), policy)].into(),
                 ..ValidatorConfig::default()
             };

@@ -37,6 +37,10 @@ pub(crate) struct DrillArgs {
     /// Questions that are under way at any time while all this happens; 0 asks none.
     #[arg(long, value_name = "N", default_value_t = 4)]
     questions: u16,
+    /// CRLs are only to be had from the CA's repository, as if a watcher had seen them there: no object store, no
+    /// differences.
+    #[arg(long)]
+    repository: bool,
     /// How long to wait for the last receipt.
     #[arg(long, value_name = "DURATION", default_value = "5min", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -51,6 +55,8 @@ struct Passage {
     entries: usize,
     crl_bytes: usize,
     notice_bytes: usize,
+    /// What a validator takes over the network for it: the notice, and the CRL unless the notice led to it.
+    bytes_per_validator: usize,
     /// From the decision to the last receipt, signing and publishing included.
     last_receipt_ms: u128,
     /// From the notice's arrival at the broker to the first and last receipt, by the broker's clock.
@@ -87,7 +93,7 @@ const CALM: Duration = Duration::from_secs(2);
 async fn rehearse(args: &DrillArgs, output: &Output) -> Result<Report, Failure> {
     output.progress("Starting a broker ...");
     let (broker, bus) = Broker::start(&args.nats_server).await?;
-    let mut authority = DrillAuthority::found(&bus).await?;
+    let mut authority = DrillAuthority::found(&bus, args.repository).await?;
     output.progress(&format!("Starting {} validators in this process ...", args.validators));
     let fleet = DrillFleet::start(&broker, &authority, args.validators).await?;
     fleet.subscribed(&bus, args.patience).await?;
@@ -141,14 +147,17 @@ async fn pass(
     let report = wait.finish(issued.scope, issued.order, issued.stored_at_ms, patience).await;
     let last_receipt_ms = started.elapsed().as_millis();
     let times = |report: &WaitReport| report.enforced.iter().map(|(_, took)| *took).collect::<Vec<_>>();
+    let sources = authority.sources(bus, &issued).await?;
+    let whole = sources.iter().any(|(source, _)| matches!(source, Source::Object | Source::Repository));
     Ok(Passage {
+        bytes_per_validator: issued.notice_bytes + if whole { issued.crl_bytes } else { 0 },
         entries: issued.entries,
         crl_bytes: issued.crl_bytes,
         notice_bytes: issued.notice_bytes,
         last_receipt_ms,
         first_enforced_ms: times(&report).into_iter().min(),
         last_enforced_ms: times(&report).into_iter().max(),
-        sources: authority.sources(bus, &issued).await?,
+        sources,
         missing: report.missing.len(),
     })
 }
@@ -165,6 +174,7 @@ fn text(report: &Report) -> String {
             passage.entries.to_string(),
             passage.crl_bytes.to_string(),
             passage.notice_bytes.to_string(),
+            passage.bytes_per_validator.to_string(),
             format!("{} ms", passage.last_receipt_ms),
             passage.last_enforced_ms.map_or_else(|| "-".into(), |took| format!("{took} ms")),
             sources.join(", "),
@@ -176,6 +186,7 @@ fn text(report: &Report) -> String {
         "ENTRIES",
         "BYTES",
         "NOTICE BYTES",
+        "PER VALIDATOR",
         "DECISION TO LAST RECEIPT",
         "NOTICE TO LAST RECEIPT",
         "SOURCES",

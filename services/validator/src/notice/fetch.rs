@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use revocast_bus::{Bucket, Bus, BusError, Objects};
+use revocast_daemon::blocking;
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
 use revocast_pki::crl::{Difference, DifferenceError};
@@ -74,7 +75,11 @@ impl Fetch {
         match step {
             Step::Inline(bytes) => Ok(bytes),
             Step::Difference(base, difference) => {
-                Ok(Difference::decode(difference.bytes.0.clone())?.apply(&base)?)
+                blocking(move || {
+                    let rebuilt = Difference::decode(difference.bytes.0)?.apply(&base)?;
+                    Ok(rebuilt)
+                })
+                .await
             }
             Step::Object => {
                 let (objects, _) = self.stores().await?;

@@ -22,6 +22,13 @@ pub(crate) struct Persisted {
 /// Above this many entries the audit record tells sizes instead of exact changes.
 const COUNTED_ENTRIES: usize = 200_000;
 
+/// Writes the CRL's file. A large one takes the disk for long, so it is done before the turn of the scope's mark: other
+/// issuers' CRLs do not wait for it. Without a mark the file says nothing, and is swept at the next start.
+pub(crate) async fn keep(journal: &Arc<Journal>, verified: &Verified) -> Result<(), JournalError> {
+    let (journal, crl) = (journal.clone(), verified.crl().clone());
+    blocking(move || journal.keep_crl(&crl)).await
+}
+
 /// Writes what is to be enforced next, and an audit record of how it came to be.
 pub(crate) async fn persist(
     journal: &Arc<Journal>,
@@ -33,10 +40,11 @@ pub(crate) async fn persist(
 ) -> Result<Persisted, JournalError> {
     let scope = verified.scope();
     let (crl, signer, source) = verified.into_parts();
-    let (added, removed) = changes(held.map(|held| &held.crl), &crl);
+    let (before, after) = (held.map(|held| held.crl.clone()), crl.clone());
     let next = join(held, crl, signer, clock.now_ms(), source);
     let (journal, told_by, kept) = (journal.clone(), told_on.to_owned(), next.clone());
     let write = move || {
+        let (added, removed) = changes(before.as_ref(), &after);
         journal.apply(&Applied {
             scope,
             crl: &kept.crl,

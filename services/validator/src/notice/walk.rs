@@ -15,7 +15,7 @@ use super::certificates;
 use super::dedup::{self, Standing};
 use super::fetch::Fetch;
 use super::intake;
-use super::persist::persist;
+use super::persist::{keep, persist};
 use super::plan::{Repositories, plan};
 use super::receipt::Receipts;
 use super::swap::swap;
@@ -169,6 +169,7 @@ impl Walk {
         arrived: Instant,
     ) -> Result<Outcome, JournalError> {
         let scope = verified.scope();
+        keep(&self.journal, &verified).await?;
         let _one_at_a_time = self.applying.lock().await;
         let held = self.live.enforced(&scope);
         let standing = dedup::standing(held.as_ref(), &verified.crl().order());
@@ -196,7 +197,11 @@ impl Walk {
         );
         self.receipts.tell(applied.receipt(took));
         let journal = self.journal.clone();
-        tokio::task::spawn_blocking(move || journal.forget(&applied.obsolete));
+        tokio::task::spawn_blocking(move || {
+            // The last hold on tens of megabytes is let go beside the runtime, too.
+            drop(held);
+            journal.forget(&applied.obsolete)
+        });
         Ok(Outcome::Applied)
     }
 }

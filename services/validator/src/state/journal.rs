@@ -38,9 +38,9 @@ CREATE TABLE audit (
 );
 ";
 
-/// Tables that later releases added. They are made where they are missing, and an earlier release ignores them: the
+/// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] = &[];
+const ADDED: &[&str] = &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)"];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
@@ -129,13 +129,18 @@ impl Journal {
         Ok(Journal { database: Mutex::new(database), crls })
     }
 
+    /// Writes a CRL's file, unless it is there.
+    pub(crate) fn keep_crl(&self, crl: &Crl) -> Result<(), JournalError> {
+        Ok(self.crls.put(crl.digest(), crl.der())?)
+    }
+
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
     /// Returns the digests of files that no mark names any more.
     pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
         let crls =
             || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
         for (crl, _) in crls() {
-            self.crls.put(crl.digest(), crl.der())?;
+            self.keep_crl(crl)?;
         }
         let mut database = self.lock();
         let transaction = database.transaction()?;

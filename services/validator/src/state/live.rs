@@ -111,7 +111,7 @@ impl Live {
 
     /// Makes `enforced` what readers see from now on.
     pub(crate) fn swap(&self, scope: ScopeKey, enforced: Enforced) {
-        let mut listed = self.by_issuer.entry(enforced.crl.issuer().clone()).or_default();
+        let mut listed = self.by_issuer.entry(enforced.crl.issuer().detached()).or_default();
         let others = listed.iter().filter(|(key, _)| *key != scope).cloned();
         let ours = enforced.crls().map(|crl| (scope, crl.clone()));
         let next: Vec<(ScopeKey, Crl)> = others.chain(ours).collect();
@@ -176,5 +176,55 @@ impl CrlSource for Live {
         self.by_issuer
             .get(issuer)
             .map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use revocast_pki::asn1::Time;
+    use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey, name};
+
+    use super::*;
+
+    /// Octets of a CRL that tell, by the count of the other half, whether anybody still holds them.
+    struct Watched(Vec<u8>, #[expect(dead_code, reason = "held for its count")] Arc<()>);
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    fn minted(number: u64, held: &Arc<()>) -> Enforced {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let at = Time::from_unix(1_795_305_600);
+        let template = CrlTemplate::new(name("CN=CA").unwrap(), number, at, at.plus(3_600));
+        let octets = Watched(template.sign([], &key).unwrap(), held.clone());
+        Enforced {
+            crl: Crl::decode(Bytes::from_owner(octets)).unwrap(),
+            conflicting: Vec::new(),
+            signer: key.spki().to_vec(),
+            applied_at_ms: 0,
+            source: Source::Inline,
+        }
+    }
+
+    #[test]
+    fn the_old_crl_is_let_go_at_the_swap_or_with_its_last_reader() {
+        let (live, scope) = (Live::new(), (IssuerId([1; 16]), ScopeId([2; 16]), CrlKind::Complete));
+        let (first, second, third) = (Arc::new(()), Arc::new(()), Arc::new(()));
+        let subject = name("CN=CA").unwrap();
+        live.swap(scope, minted(1, &first));
+        live.swap(scope, minted(2, &second));
+        assert_eq!(Arc::strong_count(&first), 1, "nobody reads, so old and new are never both kept");
+        let reader = live.by_issuer(&subject);
+        live.swap(scope, minted(3, &third));
+        assert_eq!(Arc::strong_count(&second), 2, "a reader sees what it saw when it began");
+        drop(reader);
+        assert_eq!(Arc::strong_count(&second), 1);
+        assert_eq!(Arc::strong_count(&third), 2);
     }
 }

@@ -3,5 +3,5 @@
 pub(crate) mod journal;
 pub(crate) mod live;
 
-pub(crate) use journal::{Applied, Journal, JournalError, Owed};
+pub(crate) use journal::{Applied, Journal, JournalError, Mark, Owed};
 pub(crate) use live::{Enforced, Live, ScopeKey};

@@ -109,6 +109,17 @@ impl ProvenPath {
         self.certificates.first().is_some_and(|target| name.is_borne_by(target))
     }
 
+    /// Lets go of the CRLs that decided last, where `is_gone` says so of one of them. A path keeps them in memory until
+    /// it is asked about again: whoever swaps CRLs calls this for the paths that are kept.
+    pub fn let_go(&self, is_gone: impl Fn(&Crl) -> bool) {
+        for bound in &self.bound {
+            let mut bound = bound.lock().unwrap_or_else(PoisonError::into_inner);
+            if bound.as_ref().is_some_and(|bound| bound.seen.iter().any(&is_gone)) {
+                *bound = None;
+            }
+        }
+    }
+
     /// Looks every certificate up anew, at `at`, in the CRLs that `sources` holds now.
     pub fn recheck(&self, at: Time, sources: Sources<'_>) -> Rechecked {
         let mut rechecked = Rechecked {

@@ -270,3 +270,27 @@ fn a_proven_path_obeys_a_newer_crl_at_once() {
         assert_eq!(recheck(&ask.crls, NOW.plus(DAY + 1)).0, Outcome::Invalid);
     }
 }
+
+#[test]
+fn a_proven_path_keeps_no_swapped_crl_once_it_was_told_to_let_go() {
+    let top = root("CN=top");
+    let leaf = top.leaf("CN=leaf", |_| {});
+    let proven = Ask::about(&leaf, &top).with_crls([top.crl(1, &[], |_| {})]).proven();
+    let octets = top.crl(2, &[], |_| {}).der().to_vec();
+    let held = std::sync::Arc::new(octets);
+    struct Held(std::sync::Arc<Vec<u8>>);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let old = Crl::decode(bytes::Bytes::from_owner(Held(held.clone()))).unwrap();
+    let id = old.id();
+    let (crls, memory) = ([old].into_iter().collect::<CrlSet>(), Memory::new(0));
+    let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &memory };
+    assert_eq!(proven.recheck(NOW, sources).outcome, Outcome::Valid);
+    drop(crls);
+    assert!(std::sync::Arc::strong_count(&held) > 1, "or this test shows nothing");
+    proven.let_go(|crl| crl.id() == id);
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+}

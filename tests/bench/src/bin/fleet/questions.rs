@@ -1,0 +1,249 @@
+//! Questions over NATS against a bare echo service of the same sizes, and over HTTP against a bare axum handler. The
+//! same leaf again and again: what is measured is the way, not the arithmetic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use bytes::Bytes;
+use futures::StreamExt;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use revocast_fleet::Publisher;
+use revocast_messages::{Answer, Outcome, Question, decode, encode};
+use revocast_tests::{NatsServer, free_address};
+
+use crate::Failure;
+use crate::rig::{Ca, Validator, cpu, folder_in_memory, quantile};
+
+/// Questions per row.
+const QUESTIONS: u64 = 20_000;
+/// Every row is taken this often, floor and ours in turn; the median counts.
+const ROUNDS: usize = 5;
+/// Certificates of a batch.
+const BATCH: usize = 64;
+
+/// One row.
+#[derive(Clone, Copy)]
+struct Row {
+    per_second: f64,
+    p50: Duration,
+    cpu_per: Duration,
+}
+
+pub(crate) async fn measure() -> Result<(), Failure> {
+    let nats = NatsServer::start().await;
+    let (folder, _) = folder_in_memory()?;
+    let ca = Ca::root("CN=Bench Root")?;
+    let anchor = folder.path().join("root.der");
+    std::fs::write(&anchor, ca.certificate.der())?;
+    let publisher = Publisher::new(&nats.bus("authority").await, "authority-1").await;
+    ca.publish(&publisher, &ca.crl(1, [])?).await?;
+    let validator = Validator::start("validator-1", &anchor, folder.path(), Some(&nats));
+    validator.ready().await?;
+
+    let leaf = ca.leaf(1)?;
+    let question = Question { certificates: vec![leaf.clone().into()], ..Question::default() };
+    let asked = Bytes::from(encode(&question)?);
+    let client = connect(&nats).await?;
+    let answered = client.request("pki.validate", asked.clone()).await?.payload;
+    let answer: Answer = decode(&answered)?;
+    if answer.judgements.first().map(|one| one.outcome) != Some(Outcome::Valid) {
+        return Err(format!("the leaf should be valid: {answer:?}").into());
+    }
+    println!("\n## questions: {} octets asked, {} answered", asked.len(), answered.len());
+    let echo = connect(&nats).await?;
+    let echoing = tokio::spawn(serve_echo(echo, answered.clone()));
+    for in_flight in [1, 128] {
+        let floor = || over_nats(client.clone(), "bench.echo", asked.clone(), in_flight, QUESTIONS);
+        let ours = || over_nats(client.clone(), "pki.validate", asked.clone(), in_flight, QUESTIONS);
+        let (floor, ours) = in_turn(floor, ours).await?;
+        tell(&format!("NATS, {in_flight} in flight"), floor, ours);
+    }
+
+    let leaves: Result<Vec<_>, Failure> = (0..BATCH as u32).map(|n| Ok(ca.leaf(n + 100)?.into())).collect();
+    let batch = Bytes::from(encode(&Question { certificates: leaves?, ..Question::default() })?);
+    let one = over_nats(client.clone(), "pki.validate", asked.clone(), 128, QUESTIONS).await?;
+    let many = over_nats(client.clone(), "pki.validate", batch, 16, QUESTIONS / 16).await?;
+    println!(
+        "batches of {BATCH}: {:.0} certificates/s, {:.2} x those of single questions ({:.0}/s)",
+        many.per_second * BATCH as f64,
+        many.per_second * BATCH as f64 / one.per_second,
+        one.per_second
+    );
+    echoing.abort();
+
+    let json = serde_json::to_vec(&answer)?;
+    let bare = serve_bare(json).await?;
+    for in_flight in [1, 128] {
+        let floor = || over_http(bare, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
+        let ours =
+            || over_http(validator.address, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
+        let (floor, ours) = in_turn(floor, ours).await?;
+        tell(&format!("HTTP, {in_flight} connections"), floor, ours);
+    }
+    validator.stop().await;
+    Ok(())
+}
+
+async fn connect(nats: &NatsServer) -> Result<Client, Failure> {
+    Ok(async_nats::ConnectOptions::new().subscription_capacity(1 << 16).connect(nats.url()).await?)
+}
+
+/// A bare service: takes a message of a queue group and answers with as many octets as ours.
+async fn serve_echo(client: Client, answer: Bytes) -> Result<(), Failure> {
+    let mut asked = client.queue_subscribe("bench.echo", "echoes".into()).await?;
+    client.flush().await?;
+    while let Some(message) = asked.next().await {
+        if let Some(to) = message.reply {
+            client.publish(to, answer.clone()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A bare handler that reads the body and answers with as many octets as ours.
+async fn serve_bare(answer: Vec<u8>) -> Result<std::net::SocketAddr, Failure> {
+    use axum::routing::post;
+    let answer = Bytes::from(answer);
+    let handler = move |body: Bytes| {
+        let answer = answer.clone();
+        async move {
+            std::hint::black_box(body);
+            ([("content-type", "application/json")], answer)
+        }
+    };
+    let address = free_address();
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let router = axum::Router::new().route("/v1/validate", post(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
+}
+
+async fn over_nats(
+    client: Client,
+    subject: &'static str,
+    asked: Bytes,
+    in_flight: usize,
+    questions: u64,
+) -> Result<Row, Failure> {
+    let asking = move || {
+        let (client, asked) = (client.clone(), asked.clone());
+        async move {
+            client.request(subject, asked).await?;
+            Ok(())
+        }
+    };
+    many(in_flight, questions, |_| asking.clone()).await
+}
+
+async fn over_http(
+    address: std::net::SocketAddr,
+    kind: &'static str,
+    body: Bytes,
+    connections: usize,
+) -> Result<Row, Failure> {
+    let mut senders = Vec::new();
+    for _ in 0..connections {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        senders.push(Arc::new(tokio::sync::Mutex::new(sender)));
+    }
+    many(connections, QUESTIONS, |asker| {
+        let (sender, body) = (senders[asker].clone(), body.clone());
+        move || {
+            let (sender, body) = (sender.clone(), body.clone());
+            async move {
+                let request = hyper::Request::post("/v1/validate")
+                    .header("host", "bench")
+                    .header("content-type", kind)
+                    .body(Full::new(body))?;
+                let answer = sender.lock().await.send_request(request).await?;
+                if !answer.status().is_success() {
+                    return Err(format!("status {}", answer.status()).into());
+                }
+                answer.into_body().collect().await?;
+                Ok(())
+            }
+        }
+    })
+    .await
+}
+
+/// `questions` in all, by `askers` at once, each asking again as soon as it is answered.
+async fn many<A, F>(askers: usize, questions: u64, asker: impl Fn(usize) -> A) -> Result<Row, Failure>
+where
+    A: Fn() -> F + Send + 'static,
+    F: Future<Output = Result<(), Failure>> + Send,
+{
+    let left = Arc::new(AtomicU64::new(questions));
+    let (started, spent) = (Instant::now(), cpu());
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..askers {
+        let (ask, left) = (asker(index), left.clone());
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+            {
+                let start = Instant::now();
+                ask().await?;
+                times.push(start.elapsed());
+            }
+            Ok::<_, Failure>(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        times.extend(done??);
+    }
+    let count = times.len() as u32;
+    Ok(Row {
+        per_second: f64::from(count) / started.elapsed().as_secs_f64(),
+        p50: quantile(&mut times, 0.5),
+        cpu_per: (cpu() - spent) / count.max(1),
+    })
+}
+
+/// Floor and ours in turn; the medians of both.
+async fn in_turn<F, O>(floor: impl Fn() -> F, ours: impl Fn() -> O) -> Result<(Row, Row), Failure>
+where
+    F: Future<Output = Result<Row, Failure>>,
+    O: Future<Output = Result<Row, Failure>>,
+{
+    let (mut floors, mut taken) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floors.push(floor().await?);
+        taken.push(ours().await?);
+    }
+    Ok((median(&floors), median(&taken)))
+}
+
+fn median(rows: &[Row]) -> Row {
+    let middle = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Row {
+        per_second: middle(rows.iter().map(|row| row.per_second).collect()),
+        p50: Duration::from_secs_f64(middle(rows.iter().map(|row| row.p50.as_secs_f64()).collect())),
+        cpu_per: Duration::from_secs_f64(middle(rows.iter().map(|row| row.cpu_per.as_secs_f64()).collect())),
+    }
+}
+
+fn tell(what: &str, floor: Row, ours: Row) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    println!(
+        "{what:24} floor {:7.0}/s p50 {:7.1} us   ours {:7.0}/s ({:.2} x) p50 {:7.1} us ({:.2} x)   processor {:+.1} us each",
+        floor.per_second,
+        micros(floor.p50),
+        ours.per_second,
+        ours.per_second / floor.per_second,
+        micros(ours.p50),
+        micros(ours.p50) / micros(floor.p50),
+        micros(ours.cpu_per) - micros(floor.cpu_per),
+    );
+}
