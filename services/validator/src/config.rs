@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::{DoorConfig, RequestLimits};
 use revocast_fetch::FetchConfig;
 use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::BridgeConfig;
 use crate::watch::WatchConfig;
+use crate::doors::events::EventsConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,12 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
+    /// What requests over HTTP may take.
+    pub requests: RequestLimits,
+    /// How events are told over HTTP.
+    pub events: EventsConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -75,6 +83,9 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            http: DoorConfig::default(),
+            requests: RequestLimits::default(),
+            events: EventsConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             bridges: Vec::new(),
