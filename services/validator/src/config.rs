@@ -13,8 +13,8 @@ use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::BridgeConfig;
-use crate::watch::WatchConfig;
 use crate::doors::events::EventsConfig;
+use crate::watch::WatchConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
