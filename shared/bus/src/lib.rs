@@ -2,7 +2,7 @@
 //!
 //! Begin with [`Bus`] (a connection). [`Bus::publish_head`] publishes once for ever, [`Follower`] follows a stream
 //! through every fault of the broker, [`Objects`] keeps bytes by their hash, [`Bucket`] keeps leases and
-//! registrations, [`serve`] and [`Bus::ask`] are questions and answers, [`declare`] compares what the broker has
+//! registrations, [`serve`], [`Bus::ask`] and [`Bus::ask_all`] are questions and answers, [`declare`] compares what the broker has
 //! with what `nats/streams/*.json` declares. The broker is a courier: nothing that it hands over is believed here.
 
 mod bucket;
@@ -14,6 +14,7 @@ mod message;
 mod objects;
 mod publish;
 mod service;
+mod survey;
 
 pub use bucket::{Bucket, Entry, Lease};
 pub use connect::{Bus, BusConfig, Credentials};

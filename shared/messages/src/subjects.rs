@@ -86,6 +86,8 @@ pub const ACQUIRE: &str = "pki.acquire";
 pub const EXPLAIN: &str = "pki.explain";
 /// Service that searches a repository's certificates.
 pub const SEARCH: &str = "pki.repository.search";
+/// What the subjects of all heartbeats begin with.
+pub const HEARTBEATS: &str = "pki.heartbeat.";
 /// Everything that a validator follows in either notice stream.
 pub const ALL_NOTICES: &str = "pki.>";
 
