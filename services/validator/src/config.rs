@@ -11,6 +11,8 @@ use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
+use crate::state::HistoryConfig;
+
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,6 +46,8 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// What is kept of the past, for questions about it.
+    pub history: HistoryConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -68,6 +72,7 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            history: HistoryConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             policies: BTreeMap::new(),

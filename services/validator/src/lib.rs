@@ -4,7 +4,7 @@
 //! persist, swap, receipt, checkpoint, each a file. [`question`] takes a question from a door to its answer: intake,
 //! discover and validate (the path engine of `revocast-pki` over the live state), answer. What both share is
 //! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`run`] begins all of it and ends it.
+//! [`run`] begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod config;
 mod doors;
@@ -12,6 +12,7 @@ mod events;
 mod metrics;
 mod notice;
 mod question;
+pub mod replay;
 mod run;
 mod state;
 mod subscribe;
@@ -19,3 +20,4 @@ mod subscribe;
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use question::{Policies, PolicyError};
 pub use run::{RunError, run};
+pub use state::HistoryConfig;

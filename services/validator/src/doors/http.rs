@@ -86,6 +86,8 @@ struct ScopeState {
     this_update: String,
     next_update: Option<String>,
     crl_id: String,
+    /// Others of the same number: what they revoke is revoked, too.
+    conflicting: Vec<String>,
     applied_at_ms: i64,
     source: revocast_messages::Source,
 }
@@ -103,6 +105,7 @@ async fn scopes(State(doors): State<Doors>) -> Json<Vec<ScopeState>> {
         this_update: enforced.crl.this_update().to_string(),
         next_update: enforced.crl.next_update().map(|time| time.to_string()),
         crl_id: enforced.crl.id().to_string(),
+        conflicting: enforced.conflicting.iter().map(|crl| crl.id().to_string()).collect(),
         applied_at_ms: enforced.applied_at_ms,
         source: enforced.source,
     });
