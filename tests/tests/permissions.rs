@@ -47,6 +47,9 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
     assert_eq!(fleet.verdict("v2", "leaf.crt").as_deref(), Some("revoked"));
     fleet.json(&["nats", "check"]);
     assert!(fleet.run(&["notices", "tail", "--heads", "--limit", "1"]).status.success());
+    let members = fleet.json(&["status", "--validators"]);
+    assert_eq!(members.as_array().unwrap().len(), 2, "{members}");
+    assert!(fleet.json(&["notices", "record", "--out", "all.rec"])["messages"].as_u64() > Some(0));
     // A message that cannot be read is put aside.
     let authority = fleet.nats.as_role("authority").await;
     let subject = format!("pki.notice.crl.authority.{}.{}.complete", "00".repeat(16), "11".repeat(16));
