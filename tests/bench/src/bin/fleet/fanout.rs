@@ -80,7 +80,8 @@ async fn row(
     floor: Duration,
 ) -> Result<(), Failure> {
     let (mut has, mut enforces) = ours(folder, enforced).await?;
-    for (what, times) in [("until the last has it", &mut has), ("until the last enforces it", &mut enforces)] {
+    for (what, times) in [("until the last has it", &mut has), ("until the last enforces it", &mut enforces)]
+    {
         let (p50, p99) = (quantile(times, 0.5), quantile(times, 0.99));
         let ratio = p50.as_secs_f64() / floor.as_secs_f64();
         println!("ours, {words}, {what:28}  p50 {p50:9.1?}  p99 {p99:9.1?}  {ratio:.2} x");
@@ -159,7 +160,8 @@ async fn ours(
         tell(&bus, &notice).await?;
         until("all enforce the CRL", || heard() >= VALIDATORS).await?;
         let told = enforced.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let arrivals = told.iter().filter_map(|(at, took)| at.checked_sub(*took)?.checked_duration_since(start));
+        let arrivals =
+            told.iter().filter_map(|(at, took)| at.checked_sub(*took)?.checked_duration_since(start));
         has.push(arrivals.max().unwrap_or_default());
         let swaps = told.iter().map(|(at, _)| at.duration_since(start));
         enforces.push(swaps.max().unwrap_or_default());

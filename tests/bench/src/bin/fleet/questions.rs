@@ -79,7 +79,8 @@ pub(crate) async fn measure() -> Result<(), Failure> {
     let bare = serve_bare(json).await?;
     for in_flight in [1, 128] {
         let floor = || over_http(bare, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
-        let ours = || over_http(validator.address, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
+        let ours =
+            || over_http(validator.address, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
         let (floor, ours) = in_turn(floor, ours).await?;
         tell(&format!("HTTP, {in_flight} connections"), floor, ours);
     }
@@ -186,7 +187,8 @@ where
         let (ask, left) = (asker(index), left.clone());
         tasks.spawn(async move {
             let mut times = Vec::new();
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+            {
                 let start = Instant::now();
                 ask().await?;
                 times.push(start.elapsed());

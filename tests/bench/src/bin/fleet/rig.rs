@@ -11,7 +11,9 @@ use revocast_pki::asn1::Time;
 use revocast_pki::certificate::{Certificate, KeyUsage};
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::IssuerId;
-use revocast_pki::mint::{CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry, SigningKey, key_id, name};
+use revocast_pki::mint::{
+    CertificateTemplate, CrlTemplate, GeneralName, KeyKind, RevokedEntry, SigningKey, key_id, name,
+};
 use revocast_tests::{NatsServer, free_address};
 use revocast_validator::{PolicyConfig, ValidatorConfig};
 use tempfile::TempDir;
@@ -54,16 +56,12 @@ impl Ca {
     pub(crate) fn leaf(&self, serial: u32) -> Result<Vec<u8>, Failure> {
         let key = SigningKey::generate(KeyKind::EcdsaP256)?;
         let octets = (serial | 0x4000_0000).to_be_bytes();
-        let mut template = CertificateTemplate::end_entity(
-            name(&format!("CN=Leaf {serial}"))?,
-            key.spki(),
-            &octets,
-            validity(),
-        );
+        let mut template =
+            CertificateTemplate::new(name(&format!("CN=Leaf {serial}"))?, key.spki(), &octets, validity());
         template.authority_key_id = Some(key_id(self.key.spki()).to_vec());
         template.key_usage = Some(KeyUsage::DIGITAL_SIGNATURE);
         let names = (0..16).map(|n| format!("host-{n}.of-a-common-length.example.com"));
-        template.subject_alt_names = names.map(revocast_pki::mint::AltName::Dns).collect();
+        template.subject_alt_names = names.map(GeneralName::Dns).collect();
         let der = template.sign(self.certificate.subject(), &self.key)?;
         debug_assert!(der.len().abs_diff(LEAF_OCTETS) < 300, "{} octets", der.len());
         Ok(der)
@@ -99,7 +97,11 @@ impl Ca {
     }
 
     /// Publishes its certificate, which `above` issued.
-    pub(crate) async fn introduce_under(&self, above: IssuerId, publisher: &Publisher) -> Result<(), Failure> {
+    pub(crate) async fn introduce_under(
+        &self,
+        above: IssuerId,
+        publisher: &Publisher,
+    ) -> Result<(), Failure> {
         let notice = CertificateNotice {
             issuer: above,
             certificate: self.certificate.der().clone().into(),
@@ -205,7 +207,8 @@ pub(crate) fn quantile(values: &mut [Duration], share: f64) -> Duration {
 pub(crate) fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = text.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
     // USER_HZ is 100 on every Linux that this runs on.
     Duration::from_millis(ticks * 10)
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use revocast_fleet::Publisher;
-use revocast_pki::crl::Crl;
 use revocast_pki::identity::Digest;
 use revocast_pki::mint::RevokedEntry;
 use revocast_pki::signature::AlgorithmPolicy;
@@ -39,7 +38,10 @@ pub(crate) async fn measure() -> Result<(), Failure> {
     starts.sort_unstable();
     let (floor, start) = (floors[1], starts[1]);
     println!("read, hash, verify, on one thread  {floor:9.1?}");
-    println!("start until all are enforced       {start:9.1?}  {:.2} x", start.as_secs_f64() / floor.as_secs_f64());
+    println!(
+        "start until all are enforced       {start:9.1?}  {:.2} x",
+        start.as_secs_f64() / floor.as_secs_f64()
+    );
     Ok(())
 }
 
@@ -70,7 +72,7 @@ async fn fill(root: &Ca, anchor: &Path, folder: &Path) -> Result<Vec<(Vec<u8>, V
     while let Some(published) = publishing.join_next().await {
         published??;
     }
-    enforced(&validator, lists.len() as usize).await?;
+    enforced(&validator, lists.len()).await?;
     validator.stop().await;
     Ok(lists)
 }
