@@ -53,10 +53,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, requires = "anchors", conflicts_with_all = ["into", "speed"])]
     dry: bool,
     /// Files and folders of the anchors that this validator believes.
-    #[arg(long, value_name = "FILE", requires = "dry")]
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "dry")]
     pub(super) anchors: Vec<PathBuf>,
     /// Files and folders of certificates that it knows from the beginning.
-    #[arg(long, value_name = "FILE", requires = "dry")]
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "dry")]
     pub(super) certificates: Vec<PathBuf>,
 }
 

@@ -262,7 +262,7 @@ fn time_is_that_of_the_recording() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// I4, through the whole walk.
     #[test]
