@@ -141,6 +141,9 @@ fn question(asked: Asked, lines: &HeaderMap, body: Bytes) -> Result<Question, Re
 }
 
 fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
+    if body.is_empty() {
+        return Err("the body is empty: JSON, DER, PEM or PKCS #7 is asked for".into());
+    }
     let items = bundle::items(body).map_err(|error| error.to_string())?;
     let mut certificates: Vec<_> = items
         .into_iter()
