@@ -12,7 +12,9 @@ use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
+use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
+use crate::watch::WatchConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,10 @@ pub struct ValidatorConfig {
     pub bus: BusConfig,
     /// How repositories are reached.
     pub fetch: FetchConfig,
+    /// Other broker domains whose validators it serves.
+    pub bridges: Vec<BridgeConfig>,
+    /// How verdicts are watched.
+    pub watch: WatchConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -82,6 +88,8 @@ impl Default for ValidatorConfig {
             events: EventsConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
+            bridges: Vec::new(),
+            watch: WatchConfig::default(),
             policies: BTreeMap::new(),
         }
     }

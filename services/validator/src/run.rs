@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
 use crate::doors::events::EventDoor;
@@ -36,6 +37,7 @@ use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
+use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
 
     let name = format!("revocast/validator/{}", config.instance);
     let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let home = Home {
+        live: live.clone(),
+        verifier: verifier.clone(),
+        events: events.clone(),
+        instance: config.instance.clone(),
+        clock: context.clock.clone(),
+        health: context.health.clone(),
+    };
+    let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
@@ -128,7 +139,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         receipts: receipts.clone(),
         aside,
         counts,
-        events,
+        events: events.clone(),
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),
@@ -169,6 +180,17 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         let (bus, config, health) = (bus.clone(), config.clone(), context.health.clone());
         async move {
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
+        }
+    });
+    for bridge in bridges {
+        tasks.spawn(async move { match bridge.run().await {} });
+    }
+    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
+    tasks.spawn(watch::run(watches.clone(), events));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move {
+            doors::watch::keep_open(&bus, &watches, &instance).await;
         }
     });
     let questions =

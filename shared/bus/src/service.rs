@@ -107,6 +107,39 @@ where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
 {
+    let always = move |call| {
+        let answer = handler(call);
+        async move { Some(answer.await) }
+    };
+    serve_all(bus, spec, endpoints, statistics, always).await
+}
+
+/// As [`serve`], for questions that reach several services: with `None` this one leaves the answer to another.
+pub async fn serve_or_pass<H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    handler: H,
+) -> Result<Service, BusError>
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+{
+    serve_all(bus, spec, endpoints, || serde_json::Value::Null, handler).await
+}
+
+async fn serve_all<S, H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    statistics: S,
+    handler: H,
+) -> Result<Service, BusError>
+where
+    S: Fn() -> serde_json::Value + Send + Sync + 'static,
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+{
     let failed =
         |error: async_nats::Error| BusError::Refused { what: spec.name.clone(), why: error.to_string() };
     let inner = bus
@@ -162,7 +195,7 @@ async fn answer_all<H, F>(
     handler: H,
 ) where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
 {
     while let Some(request) = endpoint.next().await {
         let Ok(permit) = gate.clone().acquire_owned().await else { return };
@@ -176,15 +209,18 @@ async fn answer_all<H, F>(
             };
             let json = call.header("Content-Type").is_some_and(|kind| kind.starts_with(JSON));
             let sent = match handler(call).await {
-                Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
-                Err(why) if json => {
+                Some(Ok((headers, answer))) => {
+                    request.respond_with_headers(Ok(answer), header_map(&headers)).await
+                }
+                Some(Err(why)) if json => {
                     let (headers, body) = failure_in_json(&why);
                     request.respond_with_headers(Ok(body), headers).await
                 }
-                Err(why) => {
+                Some(Err(why)) => {
                     let status = one_line(&why);
                     request.respond(Err(async_nats::service::error::Error { status, code: FAILED })).await
                 }
+                None => Ok(()),
             };
             if let Err(error) = sent {
                 warn!(%error, "an answer could not be sent");

@@ -24,8 +24,13 @@ pub const ENTRIES: &str = "Revocast-Entries";
 pub const NEWLY_REVOKED: &str = "Revocast-Newly-Revoked";
 /// `<role>/<instance>` of who published.
 pub const ORIGIN: &str = "Revocast-Origin";
+/// The broker domain from which a bridge carried the notice. For people: nothing is decided by it, since whoever may
+/// write notices may write it.
+pub const DOMAIN: &str = "Revocast-Domain";
 /// A certificate's subject (RFC 4514).
 pub const SUBJECT: &str = "Revocast-Subject";
+/// A watched verdict, and what it was before.
+pub const VERDICT: &str = "Revocast-Verdict";
 /// JetStream's deduplication key: a hash of subject and content, since the broker's window spans the stream.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Why a message was put aside.

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use revocast_daemon::Clock;
-use revocast_messages::Role;
 use revocast_messages::subjects::Subject;
-use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId};
+use revocast_messages::{Instance, Outcome, Role};
+use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId, WatchId};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -20,7 +20,7 @@ use crate::events::Event;
 const KEPT: usize = 1_024;
 
 /// The names of the events that [`Told::event`] may be.
-pub(crate) const EVENTS: [&str; 4] = ["notice", "applied", "learned", "receipt"];
+pub(crate) const EVENTS: [&str; 5] = ["notice", "applied", "learned", "receipt", "verdict"];
 
 /// One event, as it is told.
 pub(crate) struct Told {
@@ -202,6 +202,16 @@ enum Words<'e> {
         kind: CrlKind,
         crl_id: CrlId,
     },
+    Verdict {
+        watch: WatchId,
+        certificate: CertId,
+        policy: &'e str,
+        outcome: Outcome,
+        reason: &'e str,
+        before: Option<Outcome>,
+        /// Who told it.
+        validator: &'e Instance,
+    },
 }
 
 /// What the subject of a notice says; a foreign subject says nothing.
@@ -267,6 +277,22 @@ fn told(sequence: u64, event: &Event, at_ms: i64) -> Told {
         Event::Receipt { scope: key, crl_id } => {
             let (issuer, scope, kind) = *key;
             ("receipt", of_scope(*key), Words::Receipt { issuer, scope, kind, crl_id: *crl_id })
+        }
+        Event::Verdict(changed) => {
+            let words = Words::Verdict {
+                watch: changed.watch,
+                certificate: changed.certificate,
+                policy: &changed.policy,
+                outcome: changed.outcome,
+                reason: &changed.reason,
+                before: changed.before,
+                validator: &changed.validator,
+            };
+            // The CRL about the target decides what it is about; a verdict without evidence is about no scope.
+            let decided = changed.evidence.iter().find(|found| found.certificate == changed.certificate);
+            let about = decided
+                .map_or_else(About::default, |found| of_scope((found.issuer, found.scope, found.kind)));
+            ("verdict", about, words)
         }
     };
     // Maps with text as keys always become JSON.

@@ -8,3 +8,4 @@ pub(crate) mod issuers;
 pub(crate) mod nats;
 pub(crate) mod openapi;
 pub(crate) mod statistics;
+pub(crate) mod watch;

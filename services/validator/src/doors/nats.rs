@@ -14,7 +14,7 @@ use crate::config::ValidatorConfig;
 use crate::question::Judge;
 
 /// The queue group that all validators of a fleet join.
-const GROUP: &str = "validators";
+pub(super) const GROUP: &str = "validators";
 
 /// What the door needs. Cheap to clone.
 #[derive(Clone)]

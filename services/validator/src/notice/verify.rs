@@ -151,7 +151,8 @@ impl Verifier {
         Some(entitled.spki().to_vec())
     }
 
-    fn is_entitled(&self, certificate: &Certificate, live: &Live, at: Time) -> bool {
+    /// Whether a certificate has a path to an anchor of one of this validator's policies; revocation is left out.
+    pub(crate) fn is_entitled(&self, certificate: &Certificate, live: &Live, at: Time) -> bool {
         let id = certificate.id();
         if self.lock().get(&id).is_some_and(|until| at.unix() < *until) {
             return true;

@@ -98,6 +98,11 @@ impl Live {
         self.scopes.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
     }
 
+    /// The scopes that are enforced.
+    pub(crate) fn scope_keys(&self) -> Vec<ScopeKey> {
+        self.scopes.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// How many scopes are enforced.
     pub(crate) fn scopes(&self) -> usize {
         self.scopes.len()
