@@ -134,6 +134,7 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
         ("/v1/validate", &[], b"no certificate".to_vec(), 200),
         ("/v1/validate", &[], Vec::new(), 400),
         ("/v1/validate?color=red", &[], leaf.clone(), 400),
+        ("/v1/validate?as_of=yesterday", &[], leaf.clone(), 400),
         ("/v1/validate?explain=true", &JSON[..], asker.question(&["leaf.crt"]), 400),
         ("/v1/validate", &JSON[..], b"{".to_vec(), 400),
         ("/v1/validate", &[("Content-Type", "text/html")], leaf.clone(), 415),
