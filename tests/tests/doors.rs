@@ -134,6 +134,7 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
         ("/v1/validate", &[], b"no certificate".to_vec(), 200),
         ("/v1/validate", &[], Vec::new(), 400),
         ("/v1/validate?color=red", &[], leaf.clone(), 400),
+        ("/v1/validate?as_of=yesterday", &[], leaf.clone(), 400),
         ("/v1/validate?explain=true", &JSON[..], asker.question(&["leaf.crt"]), 400),
         ("/v1/validate", &JSON[..], b"{".to_vec(), 400),
         ("/v1/validate", &[("Content-Type", "text/html")], leaf.clone(), 415),
@@ -194,14 +195,18 @@ async fn certificates_are_taken_in_every_form_and_each_of_many_is_judged_in_orde
 
 #[tokio::test]
 async fn events_are_told_as_they_happen_to_so_many_and_end_with_the_validator() {
-    let (mut fleet, address) = opened("[events]\nlisteners = 2\nkeep_alive = '50ms'").await;
+    let (mut fleet, address) =
+        opened("[http]\nheader_deadline = '1s'\n[events]\nlisteners = 2\nkeep_alive = '50ms'").await;
     let open = async |query: &str, headers: &[(&str, &str)]| {
         EventStream::open(address, &format!("/v1/events{query}"), headers).await.unwrap()
     };
     let mut all = open("", &[]).await;
     let mut applied = open("?event=applied&kind=complete", &[]).await;
     assert_eq!(open("", &[]).await.status, 503, "a third one");
-    applied.comment().await;
+    // Listening outlives the time that a request's head may take.
+    for _ in 0..30 {
+        applied.comment().await;
+    }
     revoke(&fleet, "leaf");
     let event = applied.next().await.unwrap();
     assert_eq!((event.event.as_str(), &event.data["number"]), ("applied", &json!("2")), "{event:?}");
