@@ -240,6 +240,29 @@ async fn a_revocation_is_told_once_although_three_validators_judge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_revoked_at_once_are_each_told_once_and_the_validators_share_the_telling() {
+    const MANY: u8 = 100;
+    let world = World::new().await;
+    let (v1, v2) = (world.validator("v1", |_| ()), world.validator("v2", |_| ()));
+    world.issue_crl(1, &[], 0, 3_000).await;
+    enforce(&[&v1, &v2], 1).await;
+    let bus = world.bus("client").await;
+    let mut watched = Vec::new();
+    for serial in 1..=MANY {
+        watched.push(watch(&bus, request(&world.leaf(serial), 3_600), DEADLINE).await.unwrap());
+    }
+    watching(&[&v1, &v2], u64::from(MANY)).await;
+    let entries: Vec<(u8, Reason)> = (1..=MANY).map(|serial| (serial, KEY)).collect();
+    world.issue_crl(2, &entries, 1, 3_000).await;
+    for watching in &mut watched {
+        assert_eq!(next(watching).await.outcome, Outcome::Revoked);
+    }
+    assert_eq!(world.told().await, 2 * u64::from(MANY));
+    let told = |validator: &Validator| validator.counted("revocast_watch_told_total{outcome=\"revoked\"}");
+    assert_eq!(told(&v1) + told(&v2), u64::from(MANY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_laggard_takes_no_revocation_back() {
     let world = World::new().await;
     let v1 = world.validator("v1", |_| ());
