@@ -26,11 +26,12 @@ pub use notice::{
     NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::PathShare;
-pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
+pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
-    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
+    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,
+    registry_key,
 };
 pub use watch::{
     Seen, VerdictChanged, WatchAnswer, WatchInterest, WatchRegistration, WatchRequest, watch_key,
