@@ -334,17 +334,17 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
     golden(
         &request,
         &[
-            "01",       // version
-            "03632d31", // client
-            "023000",   // certificate
-            "00",       // intermediates
-            "00000000", // options
-            "00",       // start
-            "3c",       // lease_s
+            "01",           // version
+            "03632d31",     // client
+            "023000",       // certificate
+            "00",           // intermediates
+            "000000000000", // options
+            "00",           // start
+            "3c",           // lease_s
         ],
     );
     let stop = WatchRequest { interest: WatchInterest::Stop, ..request.clone() };
-    golden(&stop, &["01", "03632d31", "023000", "00", "00000000", "01"]);
+    golden(&stop, &["01", "03632d31", "023000", "00", "000000000000", "01"]);
     let registration = WatchRegistration {
         client: request.client,
         certificate: request.certificate,
@@ -353,7 +353,7 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
         lapses_at_ms: 1_000,
         validator: "v-1".parse().unwrap(),
     };
-    golden(&registration, &["01", "03632d31", "023000", "00", "00000000", "fbd007", "03762d31"]);
+    golden(&registration, &["01", "03632d31", "023000", "00", "000000000000", "fbd007", "03762d31"]);
     golden(&change(), &[&["01"], &CHANGE[..]].concat());
     let accepted = WatchAnswer::Accepted {
         watch: WatchId([0x66; 16]),
