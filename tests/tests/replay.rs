@@ -365,6 +365,7 @@ async fn the_status_tells_of_each_validator_what_it_is_and_how() {
         let names: Vec<&str> = members.iter().filter_map(|member| member["validator"].as_str()).collect();
         let told = |member: &Value| {
             member["running"]["version"] == env!("CARGO_PKG_VERSION")
+                && member["running"]["ready"] == true
                 && member["subscriptions"][0]["responsible"] == "authority-1"
                 && (member["behind"] == 0 && member["scopes"] == scopes.as_array().unwrap().len())
         };
