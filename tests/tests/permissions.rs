@@ -266,6 +266,13 @@ async fn nobody_does_what_is_not_his() {
         ("client", "OBJ_crls", "$O.crls.C.x"),
         ("monitor", "OBJ_crls", "$O.crls.M.x"),
         ("repository", "KV_leases", "$KV.leases.fetch.x"),
+        ("client", "KV_watches", "$KV.watches.w.c"),
+        ("authority", "KV_watches", "$KV.watches.w.c"),
+        ("client", subjects::VERDICTS, "pki.verdict.w"),
+        ("watcher", subjects::VERDICTS, "pki.verdict.w"),
+        // Only the broker says a verdict again.
+        ("validator", subjects::VERDICTS, "pki.told.w"),
+        ("client", subjects::VERDICTS, "pki.told.w"),
     ] {
         cases.push((role, Publish(stream, subject)));
     }
@@ -279,6 +286,10 @@ async fn nobody_does_what_is_not_his() {
         ("monitor", "pki.validate"),
         ("authority", "pki.validate"),
         ("client", "$JS.API.STREAM.INFO.NOTICES"),
+        ("client", "$JS.API.STREAM.INFO.VERDICTS"),
+        ("client", "$JS.API.DIRECT.GET.VERDICTS.pki.verdict.w"),
+        ("client", "$JS.API.CONSUMER.MSG.NEXT.VERDICTS.x"),
+        ("monitor", "pki.watch"),
         ("client", "$SRV.PING"),
     ] {
         cases.push((role, Ask(subject)));
@@ -366,6 +377,11 @@ async fn nobody_hears_the_inbox_of_another() {
         ("client", "_INBOX.>"),
         ("client", ">"),
         ("client", "pki.validate"),
+        // Whatever is said there may have been refused.
+        ("client", "pki.verdict.*"),
+        ("validator", "pki.told.*"),
+        // Only as one of the validators that share the requests out.
+        ("validator", "pki.watch"),
         ("validator", "_INBOX_client.>"),
         ("bridge", "pki.notice.>"),
         ("bridge", "_INBOX_validator.>"),

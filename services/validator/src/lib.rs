@@ -16,8 +16,11 @@ mod question;
 mod run;
 mod state;
 mod subscribe;
+mod watch;
 
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
+pub use doors::events::EventsConfig;
 pub use question::{Policies, PolicyError};
 pub use run::{RunError, run};
+pub use watch::WatchConfig;

@@ -15,6 +15,7 @@ mod question;
 mod receipt;
 pub mod subjects;
 mod subscription;
+mod watch;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
@@ -31,6 +32,9 @@ pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
     Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,
     registry_key,
+};
+pub use watch::{
+    Seen, VerdictChanged, WatchAnswer, WatchInterest, WatchRegistration, WatchRequest, watch_key,
 };
 
 #[cfg(test)]

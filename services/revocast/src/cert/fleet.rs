@@ -81,7 +81,8 @@ impl FleetArgs {
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
+/// The certificates in a file, unread.
+pub(super) fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
     let items =
         bundle::items(content).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
