@@ -286,6 +286,11 @@ pub fn validate_at(validator: &Instance) -> String {
     format!("{VALIDATE}.{validator}")
 }
 
+/// The service subject by which one preselected validator is asked for a certificate.
+pub fn acquire_at(validator: &Instance) -> String {
+    format!("{ACQUIRE}.{validator}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
