@@ -11,6 +11,9 @@ use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
+use crate::acquire::AcquireConfig;
+use crate::question::DiscoveryConfig;
+
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +51,10 @@ pub struct ValidatorConfig {
     pub bus: BusConfig,
     /// How repositories are reached.
     pub fetch: FetchConfig,
+    /// How issuers are looked for that are not at hand.
+    pub discovery: DiscoveryConfig,
+    /// How certificates are got for clients.
+    pub acquire: AcquireConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -70,6 +77,8 @@ impl Default for ValidatorConfig {
             question_deadline: Duration::from_secs(5),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
+            discovery: DiscoveryConfig::default(),
+            acquire: AcquireConfig::default(),
             policies: BTreeMap::new(),
         }
     }

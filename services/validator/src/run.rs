@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
 use revocast_daemon::{Context, listen};
 use revocast_fetch::{Fetcher, SetupError};
@@ -15,8 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::acquire::{Acquirer, Find};
 use crate::config::ValidatorConfig;
 use crate::doors;
+use crate::elsewhere::Elsewhere;
 use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -27,6 +30,7 @@ use crate::notice::receipt::{Receipts, Told};
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
@@ -86,6 +90,26 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         context.health.degraded("broker", "answering from the store; the notice streams were not read yet");
     }
 
+    let name = format!("revocast/validator/{}", config.instance);
+    let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let fetcher = Fetcher::new(config.fetch.clone())?;
+    let elsewhere = Elsewhere::new(&bus, fetcher.clone());
+    let nudge = Arc::new(Notify::new());
+    let discover = Discover::new(DiscoverParts {
+        elsewhere: elsewhere.clone(),
+        live: live.clone(),
+        policies: policies.clone(),
+        verifier: verifier.clone(),
+        learner: Learner {
+            live: live.clone(),
+            journal: journal.clone(),
+            events: events.clone(),
+            nudge: nudge.clone(),
+        },
+        clock: context.clock.clone(),
+        config: config.discovery.clone(),
+        counts: DiscoveryCounts::new(&context.metrics),
+    });
     let freshness = Freshness::default();
     let judge = Judge {
         live: live.clone(),
@@ -95,14 +119,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         counts: counts.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
+        discover: Some(discover),
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
     };
-    let routes = doors::http::routes(judge.clone(), live.clone(), &context);
+    let find = Find::new(live.clone(), elsewhere, &config.acquire, &config.repositories);
+    let acquirer = Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
+    let routes = doors::http::routes(judge.clone(), live.clone(), &context)
+        .merge(doors::acquire::routes(acquirer.clone()));
     let (_, _serving) = listen(config.listen, routes, context.stop.clone()).await?;
 
-    let name = format!("revocast/validator/{}", config.instance);
-    let bus = Bus::connect_eventually(&config.bus, &name).await?;
-    let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
         live,
@@ -119,7 +144,6 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let nudge = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
         let following = Following {
@@ -151,16 +175,24 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
     });
-    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
-        bus.clone(),
-        judge,
-        config.concurrent_questions,
-        context.clone(),
-    )));
+    let (questions, requests) = (config.concurrent_questions, config.acquire.concurrent);
+    let doors = [
+        AbortOnDropHandle::new(tokio::spawn(open_door(context.clone(), {
+            let bus = bus.clone();
+            async move || doors::nats::open(&bus, judge.clone(), questions).await
+        }))),
+        AbortOnDropHandle::new(tokio::spawn(open_door(context.clone(), {
+            let bus = bus.clone();
+            async move || doors::acquire::open(&bus, acquirer.clone(), requests).await
+        }))),
+    ];
     context.stop.cancelled().await;
-    if let Ok(Some(service)) = door.await {
-        service.stop().await;
-    }
+    join_all(doors.map(async |door| {
+        if let Ok(Some(service)) = door.await {
+            service.stop().await;
+        }
+    }))
+    .await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
     bus.close().await;
@@ -242,17 +274,15 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
     }
 }
 
-/// Opens the NATS door as soon as the broker can be reached.
-async fn open_nats_door(
-    bus: Bus,
-    judge: Judge,
-    concurrency: usize,
+/// Opens a NATS door as soon as the broker can be reached.
+async fn open_door(
     context: Context,
+    open: impl AsyncFn() -> Result<revocast_bus::Service, BusError>,
 ) -> Option<revocast_bus::Service> {
     loop {
         tokio::select! {
             () = context.stop.cancelled() => return None,
-            opened = doors::nats::open(&bus, judge.clone(), concurrency) => match opened {
+            opened = open() => match opened {
                 Ok(service) => {
                     context.stop.cancelled().await;
                     return Some(service);

@@ -54,7 +54,7 @@ impl FleetArgs {
             let bus = self.bus.connect().await?;
             ask(&bus, &question, validator.as_ref(), self.patience).await.map_err(|error| match error {
                 AskError::Refused(_) | AskError::Codec(_) => Failure::usage(error),
-                AskError::Bus(_) | AskError::Incomplete { .. } => Failure::io(error),
+                AskError::Bus(_) | AskError::Incomplete { .. } | AskError::Other => Failure::io(error),
             })
         })?;
         output.result(&answer, || text(&answer));
@@ -81,7 +81,8 @@ impl FleetArgs {
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
+/// The certificates in a file, in their order.
+pub(super) fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
     let items =
         bundle::items(content).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
@@ -103,7 +104,8 @@ fn exit(judgements: &[Judgement]) -> Exit {
     }
 }
 
-fn text(answer: &Answer) -> String {
+/// The verdicts, for people.
+pub(super) fn text(answer: &Answer) -> String {
     let mut lines = Vec::new();
     for judgement in &answer.judgements {
         // "Valid" and "revoked" say it all.

@@ -274,7 +274,7 @@ impl Journal {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while it was held rolled the transaction back.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }

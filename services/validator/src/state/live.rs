@@ -132,6 +132,16 @@ impl Live {
         self.certificates.load(Ordering::Relaxed)
     }
 
+    /// The known certificates of which this holds, at most so many.
+    pub(crate) fn certificates_that(
+        &self,
+        holds: impl Fn(&Certificate) -> bool,
+        limit: usize,
+    ) -> Vec<Certificate> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        graph.iter().filter(|certificate| holds(certificate)).take(limit).cloned().collect()
+    }
+
     /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.
     pub(crate) fn crl_urls(&self, issuer: &[u8]) -> Vec<String> {
         let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 pub(crate) mod journal;
 pub(crate) mod live;
+mod owes;
 
 pub(crate) use journal::{Applied, Journal, JournalError, Mark, Owed};
 pub(crate) use live::{Enforced, Live, ScopeKey};
