@@ -26,6 +26,8 @@ use revocast_pki::name::Name;
 use revocast_tests::{Fleet, PlainServer, eventually, free_address, http, http_get};
 use serde_json::{Value, json};
 
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
 fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Time::from_unix(i64::try_from(since.as_secs()).unwrap())
@@ -267,7 +269,7 @@ async fn a_certificate_is_got_by_each_of_its_names() {
     assert_eq!((code, &answer["source"]), (0, &json!("known")));
     // The same over HTTP.
     let request = json!({ "from": { "search": { "certificate": id } } }).to_string();
-    let answer = http(validator, "POST", "/v1/acquire", &[], request.as_bytes()).await.unwrap();
+    let answer = http(validator, "POST", "/v1/acquire", &JSON, request.as_bytes()).await.unwrap();
     let der = data_encoding::BASE64.encode(leaf.der());
     assert_eq!((answer.status, &answer.json()["certificate"]), (200, &json!(der)));
     let printed = fleet.run(&["cert", "get", "--id", &id]);
@@ -319,7 +321,7 @@ async fn what_cannot_be_got_is_refused_with_its_reason() {
         (json!({ "from": { "colour": "red" } }), 400),
     ] {
         let answer =
-            http(validator, "POST", "/v1/acquire", &[], request.to_string().as_bytes()).await.unwrap();
+            http(validator, "POST", "/v1/acquire", &JSON, request.to_string().as_bytes()).await.unwrap();
         assert_eq!(answer.status, status, "{request}");
         assert!(!answer.json()["error"].as_str().unwrap().is_empty(), "{request}");
     }

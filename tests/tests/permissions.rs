@@ -250,7 +250,7 @@ async fn attempt(bus: &Bus, attempt: &Attempt) -> Result<(), BusError> {
 async fn nobody_does_what_is_not_his() {
     use Attempt::{Ask, Publish};
     let server = NatsServer::with_accounts().await;
-    let fleet = ["authority", "repository", "watcher", "validator", "client", "monitor"];
+    let fleet = ["authority", "repository", "watcher", "validator", "bridge", "client", "monitor"];
     let mut cases: Vec<(&str, Attempt)> = Vec::new();
     for role in fleet {
         for subject in [
@@ -276,6 +276,8 @@ async fn nobody_does_what_is_not_his() {
         ("watcher", "pki.heartbeat.authority.a"),
         ("validator", "pki.notice.crl.authority.i.s.complete"),
         ("validator", "pki.notice.crl.repository.i.s.complete"),
+        ("bridge", "pki.notice.crl.authority.i.s.complete"),
+        ("bridge", "pki.notice.cert.repository.i.c"),
         ("client", "pki.notice.crl.authority.i.s.complete"),
         ("monitor", "pki.notice.crl.authority.i.s.complete"),
         ("operator", "pki.notice.crl.authority.i.s.complete"),
@@ -284,6 +286,11 @@ async fn nobody_does_what_is_not_his() {
     }
     for (role, stream, subject) in [
         ("authority", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
+        ("bridge", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
+        ("bridge", subjects::SIGHTINGS, "pki.heartbeat.validator.v"),
+        ("bridge", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
+        ("bridge", subjects::ASIDE, "pki.aside.v"),
+        ("bridge", "KV_leases", "$KV.leases.fetch.x"),
         ("client", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
         ("client", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
         ("authority", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
@@ -293,22 +300,38 @@ async fn nobody_does_what_is_not_his() {
         ("client", "OBJ_crls", "$O.crls.C.x"),
         ("monitor", "OBJ_crls", "$O.crls.M.x"),
         ("repository", "KV_leases", "$KV.leases.fetch.x"),
+        ("client", "KV_watches", "$KV.watches.w.c"),
+        ("authority", "KV_watches", "$KV.watches.w.c"),
+        ("client", subjects::VERDICTS, "pki.verdict.w"),
+        ("watcher", subjects::VERDICTS, "pki.verdict.w"),
+        // Only the broker says a verdict again.
+        ("validator", subjects::VERDICTS, "pki.told.w"),
+        ("client", subjects::VERDICTS, "pki.told.w"),
     ] {
         cases.push((role, Publish(stream, subject)));
     }
     for (role, subject) in [
         ("client", "pki.subscribe.all.v"),
+        ("bridge", "pki.subscribe.all.v"),
+        ("bridge", "pki.validate"),
+        ("bridge", "$JS.API.CONSUMER.CREATE.NOTICES.f.pki.>"),
+        ("bridge", "$JS.API.CONSUMER.CREATE.SIGHTINGS.f.pki.>"),
+        ("bridge", "$JS.API.STREAM.INFO.RECEIPTS"),
         ("monitor", "pki.validate"),
         ("authority", "pki.validate"),
         ("monitor", "pki.acquire"),
         ("repository", "pki.acquire"),
         ("watcher", "pki.repository.search"),
         ("client", "$JS.API.STREAM.INFO.NOTICES"),
+        ("client", "$JS.API.STREAM.INFO.VERDICTS"),
+        ("client", "$JS.API.DIRECT.GET.VERDICTS.pki.verdict.w"),
+        ("client", "$JS.API.CONSUMER.MSG.NEXT.VERDICTS.x"),
+        ("monitor", "pki.watch"),
         ("client", "$SRV.PING"),
     ] {
         cases.push((role, Ask(subject)));
     }
-    for role in ["authority", "repository", "watcher", "validator", "client", "monitor", "operator"] {
+    for role in fleet.into_iter().chain(["operator"]) {
         let bus = server.as_role(role).await;
         for (_, tried) in cases.iter().filter(|(who, _)| *who == role) {
             let (Ask(subject) | Publish(_, subject)) = tried;
@@ -322,7 +345,7 @@ async fn nobody_does_what_is_not_his() {
 async fn the_declarations_are_the_operators_to_apply() {
     let server = NatsServer::with_accounts().await;
     let more = Declaration::parse("more", r#"{"name": "MORE", "subjects": ["more"]}"#).unwrap();
-    for role in ["authority", "repository", "watcher", "validator", "client", "monitor"] {
+    for role in ["authority", "repository", "watcher", "validator", "bridge", "client", "monitor"] {
         let denied = server.as_role(role).await.apply(&more).await;
         assert!(matches!(denied, Err(BusError::Denied { .. })), "{role}: {denied:?}");
     }
@@ -391,7 +414,14 @@ async fn nobody_hears_the_inbox_of_another() {
         ("client", "_INBOX.>"),
         ("client", ">"),
         ("client", "pki.validate"),
+        // Whatever is said there may have been refused.
+        ("client", "pki.verdict.*"),
+        ("validator", "pki.told.*"),
+        // Only as one of the validators that share the requests out.
+        ("validator", "pki.watch"),
         ("validator", "_INBOX_client.>"),
+        ("bridge", "pki.notice.>"),
+        ("bridge", "_INBOX_validator.>"),
         // Only as one of the validators that share the questions out.
         ("validator", "pki.validate"),
         ("validator", "pki.acquire"),

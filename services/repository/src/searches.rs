@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve};
 use revocast_daemon::{Context, Counter, blocking};
+use revocast_messages::headers::{self, JSON, says_json};
 use revocast_messages::{
-    Headers, Instance, SearchAnswer, SearchRequest, Wanted, codec, decode, encode, headers, subjects,
+    Headers, Instance, SearchAnswer, SearchRequest, Wanted, codec, decode, encode, subjects,
 };
 use revocast_pki::certificate::Certificate;
 use revocast_store::{Holdings, Shelf};
@@ -25,8 +26,6 @@ const CONCURRENT: usize = 8;
 
 /// The door is tried again after this long while the broker cannot be reached.
 const PAUSE: Duration = Duration::from_secs(1);
-
-const JSON: &str = "application/json";
 
 /// Answers searches, for as long as it is polled.
 pub(crate) struct Searches {
@@ -73,7 +72,7 @@ impl Searches {
     }
 
     async fn answer(&self, call: &Call) -> Result<(Headers, Bytes), String> {
-        let json = call.header(headers::CONTENT_TYPE) == Some(JSON);
+        let json = says_json(call.header(headers::CONTENT_TYPE));
         let request =
             if json { codec::from_json::<SearchRequest>(&call.payload) } else { decode(&call.payload) };
         let wanted = request.map_err(|error| error.to_string());

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::{DoorConfig, RequestLimits};
 use revocast_fetch::FetchConfig;
 use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::acquire::AcquireConfig;
+use crate::bridge::BridgeConfig;
+use crate::doors::events::EventsConfig;
 use crate::question::DiscoveryConfig;
+use crate::watch::WatchConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +51,12 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
+    /// What requests over HTTP may take.
+    pub requests: RequestLimits,
+    /// How events are told over HTTP.
+    pub events: EventsConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -55,6 +65,10 @@ pub struct ValidatorConfig {
     pub discovery: DiscoveryConfig,
     /// How certificates are got for clients.
     pub acquire: AcquireConfig,
+    /// Other broker domains whose validators it serves.
+    pub bridges: Vec<BridgeConfig>,
+    /// How verdicts are watched.
+    pub watch: WatchConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -75,10 +89,15 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            http: DoorConfig::default(),
+            requests: RequestLimits::default(),
+            events: EventsConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             discovery: DiscoveryConfig::default(),
             acquire: AcquireConfig::default(),
+            bridges: Vec::new(),
+            watch: WatchConfig::default(),
             policies: BTreeMap::new(),
         }
     }

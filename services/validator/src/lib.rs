@@ -5,9 +5,10 @@
 //! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
 //! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
 //! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`run`] begins all of it and ends it.
+//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it.
 
 mod acquire;
+mod bridge;
 mod config;
 mod doors;
 mod elsewhere;
@@ -18,8 +19,12 @@ mod question;
 mod run;
 mod state;
 mod subscribe;
+mod watch;
 
 pub use acquire::AcquireConfig;
+pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
+pub use doors::events::EventsConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
+pub use watch::WatchConfig;

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
-use revocast_daemon::{Context, listen};
+use revocast_daemon::{Context, DoorError, open_door};
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
@@ -17,8 +16,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::acquire::{Acquirer, Find};
+use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
+use crate::doors::events::EventDoor;
+use crate::doors::feed::Feed;
+use crate::doors::http::Doors;
+use crate::doors::nats::Questions;
+use crate::doors::statistics::Position;
 use crate::elsewhere::Elsewhere;
 use crate::events::Events;
 use crate::metrics::Counts;
@@ -35,6 +40,7 @@ use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
+use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +57,10 @@ pub enum RunError {
     /// The broker connection cannot be set up.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The state folder or the HTTP door.
+    /// The HTTP door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The state folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -64,6 +73,8 @@ const HELD_BACK: usize = 1_024;
 const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Answers over HTTP that are under way get this long at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Receipts that are still to be told get this long at the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -124,10 +135,23 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     };
     let find = Find::new(live.clone(), elsewhere, &config.acquire, &config.repositories);
     let acquirer = Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
-    let routes = doors::http::routes(judge.clone(), live.clone(), &context)
-        .merge(doors::acquire::routes(acquirer.clone()));
-    let (_, _serving) = listen(config.listen, routes, context.stop.clone()).await?;
+    let mut tasks = JoinSet::new();
+    let feed = Feed::new(context.clock.now_ms());
+    tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
+    let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
+    let http = Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: live.clone(), events: told };
+    let routes = doors::http::routes(http, &config.requests, &context);
+    let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
+    let home = Home {
+        live: live.clone(),
+        verifier: verifier.clone(),
+        events: events.clone(),
+        instance: config.instance.clone(),
+        clock: context.clock.clone(),
+        health: context.health.clone(),
+    };
+    let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
         live,
@@ -138,14 +162,18 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         receipts: receipts.clone(),
         aside,
         counts,
-        events,
+        events: events.clone(),
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let mut tasks = JoinSet::new();
+    let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
+        let places = config.concurrent_notices.max(1);
+        let gate = Arc::new(Semaphore::new(places));
+        let position = Arc::new(Position::new(stream, gate.clone(), places));
+        positions.push(position.clone());
         let following = Following {
             stream,
             walk: walk.clone(),
@@ -153,8 +181,9 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             context: context.clone(),
             nudge: nudge.clone(),
             freshness: freshness.clone(),
-            gate: Arc::new(Semaphore::new(config.concurrent_notices.max(1))),
-            places: config.concurrent_notices.max(1),
+            gate,
+            places,
+            position,
             progress: Arc::default(),
             failed: Arc::default(),
         };
@@ -175,24 +204,31 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
     });
-    let (questions, requests) = (config.concurrent_questions, config.acquire.concurrent);
-    let doors = [
-        AbortOnDropHandle::new(tokio::spawn(open_door(context.clone(), {
-            let bus = bus.clone();
-            async move || doors::nats::open(&bus, judge.clone(), questions).await
-        }))),
-        AbortOnDropHandle::new(tokio::spawn(open_door(context.clone(), {
-            let bus = bus.clone();
-            async move || doors::acquire::open(&bus, acquirer.clone(), requests).await
-        }))),
-    ];
-    context.stop.cancelled().await;
-    join_all(doors.map(async |door| {
-        if let Ok(Some(service)) = door.await {
-            service.stop().await;
+    let requests = config.acquire.concurrent;
+    tasks.spawn({
+        let bus = bus.clone();
+        async move { match doors::acquire::keep_open(&bus, &acquirer, requests).await {} }
+    });
+    for bridge in bridges {
+        tasks.spawn(async move { match bridge.run().await {} });
+    }
+    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
+    tasks.spawn(watch::run(watches.clone(), events));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move {
+            doors::watch::keep_open(&bus, &watches, &instance).await;
         }
-    }))
-    .await;
+    });
+    let questions =
+        Questions { judge, config: Arc::new(config.clone()), positions, health: context.health.clone() };
+    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(bus.clone(), questions, context.clone())));
+    context.stop.cancelled().await;
+    if let Ok(Some(service)) = door.await {
+        service.stop().await;
+    }
+    // Questions over HTTP that are under way get as long as those over NATS.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
     bus.close().await;
@@ -274,15 +310,12 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
     }
 }
 
-/// Opens a NATS door as soon as the broker can be reached.
-async fn open_door(
-    context: Context,
-    open: impl AsyncFn() -> Result<revocast_bus::Service, BusError>,
-) -> Option<revocast_bus::Service> {
+/// Opens the NATS door as soon as the broker can be reached.
+async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
     loop {
         tokio::select! {
             () = context.stop.cancelled() => return None,
-            opened = open() => match opened {
+            opened = doors::nats::open(&bus, &questions) => match opened {
                 Ok(service) => {
                     context.stop.cancelled().await;
                     return Some(service);
@@ -307,6 +340,8 @@ struct Following {
     gate: Arc<Semaphore>,
     /// How many permits the gate has in all.
     places: usize,
+    /// Told to whoever asks for the service's statistics.
+    position: Arc<Position>,
     progress: Arc<Mutex<Progress>>,
     failed: Arc<Notify>,
 }
@@ -337,6 +372,7 @@ impl Following {
             tokio::select! {
                 followed = follower.next() => match followed {
                     Followed::Head(head) => {
+                        self.position.told(&head);
                         if held_back.len() < HELD_BACK && !attached && self.is_crl(&head) {
                             held_back.push(head);
                         } else {
@@ -345,6 +381,7 @@ impl Following {
                     }
                     Followed::Attached { heads, resync } => {
                         attached = true;
+                        self.position.attached(true);
                         info!(stream = self.stream, heads, ?resync, "following");
                         for head in held_back.drain(..) {
                             self.take(head, false).await;
@@ -352,11 +389,13 @@ impl Following {
                         self.is_attached();
                     }
                     Followed::Next(message) => {
+                        self.position.told(&message);
                         self.progress().begin(message.sequence);
                         self.take(message, true).await;
                     }
                     Followed::Detached { why } => {
                         attached = false;
+                        self.position.attached(false);
                         held_back.clear();
                         self.context.health.degraded(self.stream, why);
                     }

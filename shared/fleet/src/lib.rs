@@ -10,7 +10,7 @@ pub mod overview;
 mod publisher;
 pub mod registrar;
 
-pub use announcement::Announcement;
+pub use announcement::{Announcement, notice_of};
 pub use announcer::{Announced, Announcer};
 pub use overview::{Overview, ScopeView, ValidatorView, Wait, WaitReport};
 pub use publisher::{Publisher, beat};

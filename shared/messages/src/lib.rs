@@ -17,6 +17,7 @@ mod receipt;
 mod search;
 pub mod subjects;
 mod subscription;
+mod watch;
 
 pub use acquire::{AcquireAnswer, AcquireFrom, AcquireRefusal, AcquireRequest};
 pub use blob::Blob;
@@ -33,7 +34,11 @@ pub use receipt::{Receipt, Source};
 pub use search::{NotASearch, SearchAnswer, SearchBy, SearchRequest, Wanted};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
-    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
+    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,
+    registry_key,
+};
+pub use watch::{
+    Seen, VerdictChanged, WatchAnswer, WatchInterest, WatchRegistration, WatchRequest, watch_key,
 };
 
 #[cfg(test)]

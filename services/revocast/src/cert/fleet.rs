@@ -81,7 +81,7 @@ impl FleetArgs {
     }
 }
 
-/// The certificates in a file, in their order.
+/// The certificates in a file, unread and in their order.
 pub(super) fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
     let items =

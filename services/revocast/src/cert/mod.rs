@@ -1,7 +1,8 @@
 //! `revocast cert`: questions about certificates, answered here without network, or by the fleet.
 //!
 //! `check` reads what a question names (`asked`, `files`), asks the path engine, and prints the verdict; `batch` does so
-//! for many questions, one line each; `fleet` puts the question to a validator, and `get` asks it for a certificate.
+//! for many questions, one line each; `fleet` puts the question to a validator, and `get` asks it for a certificate;
+//! `watch` has the fleet tell whenever its verdict changes.
 
 mod asked;
 mod batch;
@@ -10,6 +11,7 @@ mod fleet;
 mod get;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,6 +27,7 @@ use asked::{Asked, AskedError};
 use files::Files;
 use fleet::FleetArgs;
 use get::GetArgs;
+use watch::WatchArgs;
 
 /// Signatures remembered over a batch: as many as ten thousand questions with new certificates make.
 const REMEMBERED: usize = 1 << 16;
@@ -51,6 +54,16 @@ pub(crate) enum CertVerb {
     /// Exit code 4 if nobody has it, 3 if the validator may not be sent to that URL.
     #[command(verbatim_doc_comment)]
     Get(Box<GetArgs>),
+    /// Be told whenever the fleet's verdict on a certificate changes, until interrupted.
+    ///
+    /// With --until, the exit code is that of the verdict that ended it.
+    ///
+    /// Examples:
+    ///   revocast cert watch www.crt
+    ///   revocast cert watch *.crt --until revoked --json
+    ///   revocast cert watch peer.crt --exec 'test "$REVOCAST_OUTCOME" = valid || ./cut-session peer'
+    #[command(verbatim_doc_comment)]
+    Watch(WatchArgs),
 }
 
 /// What `check` is asked.
@@ -70,6 +83,7 @@ pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
     let args = match verb {
         CertVerb::Check(args) => args,
         CertVerb::Get(args) => return get::run(&args, output),
+        CertVerb::Watch(args) => return args.run(output),
     };
     if args.fleet.is_asked() {
         return args.fleet.run(&args.asked.carried(), output);

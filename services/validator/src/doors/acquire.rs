@@ -4,32 +4,47 @@
 //! A service of its own beside the one for questions: requests here wait for repositories, and must not hold the places
 //! of those that do not.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
+use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve};
+use revocast_daemon::refused;
+use revocast_messages::headers::{self, JSON, says_json};
 use revocast_messages::{
-    AcquireAnswer, AcquireRefusal, AcquireRequest, Headers, Message, codec, decode, encode, headers, subjects,
+    AcquireAnswer, AcquireRefusal, AcquireRequest, Headers, codec, decode, encode, subjects,
 };
+use tracing::warn;
 
+use super::http::Doors;
+use super::nats::GROUP;
 use crate::acquire::Acquirer;
 
-/// The queue group that all validators of a fleet join.
-const GROUP: &str = "validators";
+/// After a failure the door is opened again.
+const PAUSE: Duration = Duration::from_secs(1);
 
-const JSON: &str = "application/json";
+/// Keeps the door over NATS open for as long as it is polled.
+pub(crate) async fn keep_open(bus: &Bus, acquirer: &Arc<Acquirer>, concurrency: usize) -> Infallible {
+    loop {
+        match open(bus, acquirer.clone(), concurrency).await {
+            Ok(service) => {
+                let _open = service;
+                std::future::pending::<Infallible>().await;
+            }
+            Err(error) => {
+                warn!(%error, "certificates cannot be asked for over NATS yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
 
-/// Opens the door over NATS; it is open until the service is stopped or dropped.
-pub(crate) async fn open(
-    bus: &Bus,
-    acquirer: Arc<Acquirer>,
-    concurrency: usize,
-) -> Result<Service, BusError> {
+async fn open(bus: &Bus, acquirer: Arc<Acquirer>, concurrency: usize) -> Result<Service, BusError> {
     let spec = ServiceSpec {
         name: "revocast-acquisition".into(),
         description: "gets certificates that are valid for whoever asks".into(),
@@ -47,7 +62,7 @@ pub(crate) async fn open(
 }
 
 async fn answer(acquirer: &Acquirer, call: &Call) -> Result<(Headers, Bytes), String> {
-    let json = call.header(headers::CONTENT_TYPE) == Some(JSON);
+    let json = says_json(call.header(headers::CONTENT_TYPE));
     let request =
         if json { codec::from_json::<AcquireRequest>(&call.payload) } else { decode(&call.payload) };
     let answer = acquirer.acquire(request.map_err(|error| error.to_string())?).await;
@@ -56,22 +71,16 @@ async fn answer(acquirer: &Acquirer, call: &Call) -> Result<(Headers, Bytes), St
     Ok((kind, body.map_err(|error| error.to_string())?.into()))
 }
 
-/// The routes.
-pub(crate) fn routes(acquirer: Arc<Acquirer>) -> Router {
-    Router::new()
-        .route("/v1/acquire", post(acquire))
-        .layer(DefaultBodyLimit::max(AcquireRequest::MAX_BYTES))
-        .with_state(acquirer)
-}
-
 /// JSON in the form of [`AcquireRequest`]. A verdict is an answer, whatever it is: status 200.
-async fn acquire(State(acquirer): State<Arc<Acquirer>>, body: Bytes) -> Response {
+pub(super) async fn acquire(State(doors): State<Doors>, lines: HeaderMap, body: Bytes) -> Response {
+    let kind = lines.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    if !says_json(kind) {
+        let why = format!("a body of this type is not read: {JSON}");
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
+    }
     match codec::from_json::<AcquireRequest>(&body) {
-        Ok(request) => answered(acquirer.acquire(request).await),
-        Err(error) => {
-            let why = Json(serde_json::json!({ "error": error.to_string() }));
-            (StatusCode::BAD_REQUEST, why).into_response()
-        }
+        Ok(request) => answered(doors.acquirer.acquire(request).await),
+        Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
 
@@ -84,6 +93,5 @@ fn answered(answer: AcquireAnswer) -> Response {
         Some(AcquireRefusal::Unavailable { .. }) => StatusCode::BAD_GATEWAY,
         Some(AcquireRefusal::Busy { .. }) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let why = answer.refused.map_or_else(String::new, |refused| refused.to_string());
-    (status, Json(serde_json::json!({ "error": why }))).into_response()
+    refused(status, &answer.refused.map_or_else(String::new, |why| why.to_string()))
 }

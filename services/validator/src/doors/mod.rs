@@ -2,5 +2,11 @@
 //! [`Judge`](crate::question::Judge). By [`acquire`] come requests for certificates, over both.
 
 pub(crate) mod acquire;
+pub(crate) mod events;
+pub(crate) mod feed;
 pub(crate) mod http;
+pub(crate) mod issuers;
 pub(crate) mod nats;
+pub(crate) mod openapi;
+pub(crate) mod statistics;
+pub(crate) mod watch;

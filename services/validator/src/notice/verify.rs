@@ -14,11 +14,9 @@ use revocast_pki::certificate::{Certificate, KeyUsage};
 use revocast_pki::crl::{Crl, IntakeError};
 use revocast_pki::identity::{CertId, IssuerId};
 use revocast_pki::name::Name;
-use revocast_pki::path::{CertificateSource, Question, Requirements, RevocationMode, Sources, judge};
-use revocast_pki::revocation::CrlSet;
-use revocast_pki::signature::Memory;
 
 use crate::question::Policies;
+use crate::question::anchored::leads_to_anchor;
 use crate::state::{Live, ScopeKey};
 
 /// Why bytes do not count as the CRL of a notice.
@@ -153,14 +151,13 @@ impl Verifier {
         Some(entitled.spki().to_vec())
     }
 
-    /// Whether a certificate has a path to an anchor of any policy through what is known; revocation is left to the
-    /// questions. Remembered for a while.
+    /// Whether a certificate has a path to an anchor of one of this validator's policies; revocation is left out.
     pub(crate) fn is_entitled(&self, certificate: &Certificate, live: &Live, at: Time) -> bool {
         let id = certificate.id();
         if self.lock().get(&id).is_some_and(|until| at.unix() < *until) {
             return true;
         }
-        let found = self.has_path(certificate, live, &live.memory, at);
+        let found = self.policies.iter().any(|policy| leads_to_anchor(certificate, policy, live, at));
         if found {
             let mut entitled = self.lock();
             if entitled.len() >= MAX_REMEMBERED {
@@ -169,25 +166,6 @@ impl Verifier {
             entitled.insert(id, at.unix() + ENTITLED_FOR_S);
         }
         found
-    }
-
-    /// The same through `known`, and remembered nowhere.
-    pub(crate) fn has_path(
-        &self,
-        certificate: &Certificate,
-        known: &dyn CertificateSource,
-        memory: &Memory,
-        at: Time,
-    ) -> bool {
-        self.policies.iter().any(|policy| {
-            let requirements = Requirements {
-                revocation: RevocationMode::None,
-                algorithms: policy.requirements.algorithms,
-                ..Requirements::default()
-            };
-            let question = Question::new(certificate.clone(), at, &policy.anchors, &requirements);
-            judge(&question, Sources { certificates: known, crls: &CrlSet::new(), memory }).is_valid()
-        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CertId, i64>> {

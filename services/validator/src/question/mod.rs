@@ -8,6 +8,7 @@
 //! The [`policy`] says who is believed and what is required. Nothing here is remembered but signatures that were
 //! found right: revocation is looked up live for every question.
 
+pub(crate) mod anchored;
 pub(crate) mod answer;
 pub(crate) mod discover;
 pub(crate) mod intake;

@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::expedition::Found;
 use crate::events::{Event, Events};
 use crate::notice::certificates::keep;
-use crate::notice::verify::Verifier;
+use crate::question::Policies;
+use crate::question::anchored::leads_to_anchor_through;
 use crate::state::live::MAX_CERTIFICATES;
 use crate::state::{Journal, Live};
 
@@ -40,10 +41,16 @@ pub(crate) struct Learner {
 impl Learner {
     /// Keeps the CA certificates among those found that have a path to an anchor of a policy, revocation left to the
     /// questions; tells how many were new.
-    pub(super) async fn learn(&self, found: &Found, verifier: &Verifier, at: Time, until: Instant) -> usize {
+    pub(super) async fn learn(
+        &self,
+        found: &Found,
+        policies: &Arc<Policies>,
+        at: Time,
+        until: Instant,
+    ) -> usize {
         let listening = self.events.listen();
         let mut learned = Vec::new();
-        for certificate in self.proven(found, verifier, at).await {
+        for certificate in self.proven(found, policies, at).await {
             match keep(&self.live, &self.journal, &self.events, certificate.clone()).await {
                 Ok(true) => learned.push(certificate.as_issuer()),
                 Ok(false) => {}
@@ -57,15 +64,17 @@ impl Learner {
         learned.len()
     }
 
-    async fn proven(&self, found: &Found, verifier: &Verifier, at: Time) -> Vec<Certificate> {
-        let (live, verifier, candidates) = (self.live.clone(), verifier.clone(), found.candidates.clone());
+    async fn proven(&self, found: &Found, policies: &Arc<Policies>, at: Time) -> Vec<Certificate> {
+        let (live, policies, candidates) = (self.live.clone(), policies.clone(), found.candidates.clone());
         let mut certificates = found.certificates.clone();
         blocking(move || {
             let known = (&candidates, &*live);
+            let is_proven = |certificate: &Certificate| {
+                let mut policies = policies.iter();
+                policies.any(|policy| leads_to_anchor_through(certificate, policy, &known, &live.memory, at))
+            };
             certificates.retain(|certificate| {
-                live.certificates() < MAX_LEARNED
-                    && certificate.is_ca()
-                    && verifier.has_path(certificate, &known, &live.memory, at)
+                live.certificates() < MAX_LEARNED && certificate.is_ca() && is_proven(certificate)
             });
             certificates
         })

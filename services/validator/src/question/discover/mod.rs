@@ -107,7 +107,7 @@ impl Discover {
         if found.certificates.is_empty() {
             return found.doubted(answer);
         }
-        let learned = self.0.parts.learner.learn(&found, &self.0.parts.verifier, at, until).await;
+        let learned = self.0.parts.learner.learn(&found, &self.0.parts.policies, at, until).await;
         self.0.parts.counts.learned.add(&[], learned as u64);
         let answer = judge(found.certificates.clone()).await;
         found.doubted(answer)
