@@ -75,6 +75,7 @@ mod tests {
             freshness_s: None,
             judgements: judged.iter().map(judgement).collect(),
             refused: None,
+            past: None,
         };
         AcquireAnswer {
             validator: answer.validator.clone(),

@@ -16,6 +16,7 @@ use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
 use crate::question::DiscoveryConfig;
+use crate::state::HistoryConfig;
 use crate::watch::WatchConfig;
 
 /// How a validator runs.
@@ -57,6 +58,8 @@ pub struct ValidatorConfig {
     pub requests: RequestLimits,
     /// How events are told over HTTP.
     pub events: EventsConfig,
+    /// What is kept of the past, for questions about it.
+    pub history: HistoryConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -92,6 +95,7 @@ impl Default for ValidatorConfig {
             http: DoorConfig::default(),
             requests: RequestLimits::default(),
             events: EventsConfig::default(),
+            history: HistoryConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             discovery: DiscoveryConfig::default(),

@@ -5,7 +5,8 @@
 //! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
 //! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
 //! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it.
+//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`] takes a
+//! recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
@@ -16,6 +17,7 @@ mod events;
 mod metrics;
 mod notice;
 mod question;
+pub mod replay;
 mod run;
 mod state;
 mod subscribe;
@@ -27,4 +29,5 @@ pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
+pub use state::HistoryConfig;
 pub use watch::WatchConfig;

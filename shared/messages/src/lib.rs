@@ -29,7 +29,7 @@ pub use notice::{
     NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::PathShare;
-pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
+pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use search::{NotASearch, SearchAnswer, SearchBy, SearchRequest, Wanted};
 pub use subjects::{Instance, NotAnInstance, Role};

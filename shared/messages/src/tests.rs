@@ -222,7 +222,12 @@ fn a_question_and_an_answer_are_golden() {
     let question = Question {
         certificates: vec![vec![0x30, 0x00].into()],
         intermediates: Vec::new(),
-        options: QuestionOptions { dns: Some("a".into()), explain: true, ..QuestionOptions::default() },
+        options: QuestionOptions {
+            dns: Some("a".into()),
+            explain: true,
+            as_of: Some(Time::from_unix(1)),
+            ..QuestionOptions::default()
+        },
     };
     golden(
         &question,
@@ -234,6 +239,8 @@ fn a_question_and_an_answer_are_golden() {
             "010161",   // dns
             "00",       // eku
             "01",       // explain
+            "0102",     // as_of
+            "00",       // as_known_at
         ],
     );
     let answer = Answer {
@@ -250,6 +257,7 @@ fn a_question_and_an_answer_are_golden() {
             explanation: None,
         }],
         refused: Some(Refusal::Busy { why: "b".into() }),
+        past: Some(Past { as_of: Time::from_unix(1), as_known_at: Time::from_unix(2) }),
     };
     golden(
         &answer,
@@ -269,6 +277,7 @@ fn a_question_and_an_answer_are_golden() {
             "01",                                                               // refused: some
             "01",                                                               // busy
             "0162",                                                             // why
+            "010204",                                                           // past: as_of, as_known_at
         ],
     );
 }
@@ -328,17 +337,17 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
     golden(
         &request,
         &[
-            "01",       // version
-            "03632d31", // client
-            "023000",   // certificate
-            "00",       // intermediates
-            "00000000", // options
-            "00",       // start
-            "3c",       // lease_s
+            "01",           // version
+            "03632d31",     // client
+            "023000",       // certificate
+            "00",           // intermediates
+            "000000000000", // options
+            "00",           // start
+            "3c",           // lease_s
         ],
     );
     let stop = WatchRequest { interest: WatchInterest::Stop, ..request.clone() };
-    golden(&stop, &["01", "03632d31", "023000", "00", "00000000", "01"]);
+    golden(&stop, &["01", "03632d31", "023000", "00", "000000000000", "01"]);
     let registration = WatchRegistration {
         client: request.client,
         certificate: request.certificate,
@@ -347,7 +356,7 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
         lapses_at_ms: 1_000,
         validator: "v-1".parse().unwrap(),
     };
-    golden(&registration, &["01", "03632d31", "023000", "00", "00000000", "fbd007", "03762d31"]);
+    golden(&registration, &["01", "03632d31", "023000", "00", "000000000000", "fbd007", "03762d31"]);
     golden(&change(), &[&["01"], &CHANGE[..]].concat());
     let accepted = WatchAnswer::Accepted {
         watch: WatchId([0x66; 16]),
@@ -413,15 +422,15 @@ fn an_acquisition_and_its_answer_are_golden() {
     golden(
         &request(AcquireFrom::Url("u".into())),
         &[
-            "01",       // version
-            "00",       // from a URL
-            "0175",     // the URL
-            "00",       // intermediates
-            "00000000", // options
+            "01",           // version
+            "00",           // from a URL
+            "0175",         // the URL
+            "00",           // intermediates
+            "000000000000", // options
         ],
     );
     let search = SearchBy::KeyId(vec![0x01].into());
-    golden(&request(AcquireFrom::Search(search)), &["01", "01", "03", "0101", "00", "00000000"]);
+    golden(&request(AcquireFrom::Search(search)), &["01", "01", "03", "0101", "00", "000000000000"]);
     let answer = AcquireAnswer {
         validator: "v-1".parse().unwrap(),
         source: Some("known".into()),
@@ -547,6 +556,14 @@ fn a_question_in_json_may_leave_out_what_it_does_not_narrow_but_not_misspell_it(
     let question: Question = codec::from_json(br#"{"certificates": ["MAA="]}"#).unwrap();
     assert_eq!(question.certificates[0][..], [0x30, 0x00]);
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "option": {}}"#).is_err());
+    let at = |text: &str| {
+        let json = format!(r#"{{"certificates": [], "options": {{"as_of": {text}}}}}"#);
+        codec::from_json::<Question>(json.as_bytes()).map(|question| question.options.as_of)
+    };
+    for same in ["1795305600", r#""1795305600""#, r#""2026-11-22T00:00:00Z""#] {
+        assert_eq!(at(same).unwrap(), Some(Time::from_unix(1_795_305_600)), "{same}");
+    }
+    assert!(at(r#""yesterday""#).is_err());
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "options": {"dsn": "x"}}"#).is_err());
 }
 

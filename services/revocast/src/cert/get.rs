@@ -100,7 +100,7 @@ impl GetArgs {
             policy: self.policy.clone(),
             dns: self.dns.clone(),
             eku: self.eku.clone(),
-            explain: false,
+            ..QuestionOptions::default()
         };
         Ok(AcquireRequest { from: self.from()?, intermediates, options })
     }

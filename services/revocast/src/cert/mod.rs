@@ -41,6 +41,7 @@ pub(crate) enum CertVerb {
     ///   revocast cert check --anchor root.pem --cert leaf.pem --revocation none --dns www.example.org
     ///   revocast cert check --batch questions.jsonl
     ///   revocast cert check --cert leaf.pem --validator any --nats nats://127.0.0.1:4222
+    ///   revocast cert check --cert leaf.pem --validator validator-1 --as-of 2026-11-22T15:00:00Z
     #[command(verbatim_doc_comment)]
     Check(CheckArgs),
     /// Get a certificate from the fleet: fetched or searched for by a validator, handed over if it is valid.

@@ -79,6 +79,7 @@ mod tests {
             freshness_s: None,
             judgements: judgements.iter().map(judgement).collect(),
             refused,
+            past: None,
         }
     }
 

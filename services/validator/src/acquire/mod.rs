@@ -59,6 +59,9 @@ impl Acquirer {
             let why = format!("{count} intermediates are above the limit of {limit} for one request");
             return Err(AcquireRefusal::Malformed { why });
         }
+        if request.options.is_historical() {
+            return Err(AcquireRefusal::Malformed { why: "a certificate is got for the present".into() });
+        }
         let until = Instant::now() + self.deadline;
         let place = tokio::time::timeout_at(until.into(), self.gate.acquire()).await;
         let Ok(Ok(_place)) = place else {

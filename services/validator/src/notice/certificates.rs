@@ -25,7 +25,7 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         let why = format!("{MAX_CERTIFICATES} certificates are known, and no more are taken in");
         return Ok(Outcome::Aside { word: "limit", why });
     }
-    match keep(&walk.live, &walk.journal, &walk.events, certificate).await? {
+    match keep(&walk.live, &walk.journal, &walk.events, certificate, walk.clock.now_ms()).await? {
         true => Ok(Outcome::Learned),
         false => Ok(Outcome::Obsolete),
     }
@@ -37,12 +37,17 @@ pub(crate) async fn keep(
     journal: &Arc<Journal>,
     events: &Events,
     certificate: Certificate,
+    now_ms: i64,
 ) -> Result<bool, JournalError> {
     if !live.insert_certificate(certificate.clone()) {
         return Ok(false);
     }
     let (journal, kept) = (journal.clone(), certificate.clone());
-    blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
+    blocking(move || {
+        journal.note_learned(kept.id(), now_ms)?;
+        journal.keep_certificate(&kept.id().0, kept.der())
+    })
+    .await?;
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     events.tell(Event::Learned(certificate));
     Ok(true)

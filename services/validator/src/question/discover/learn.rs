@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use revocast_daemon::blocking;
+use revocast_daemon::{Clock, blocking};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::IssuerId;
@@ -19,7 +19,7 @@ use crate::notice::certificates::keep;
 use crate::question::Policies;
 use crate::question::anchored::leads_to_anchor_through;
 use crate::state::live::MAX_CERTIFICATES;
-use crate::state::{Journal, Live};
+use crate::state::{Journal, JournalError, Live};
 
 /// Certificates that discovery keeps leave this much room to those that notices bring.
 const MAX_LEARNED: usize = MAX_CERTIFICATES / 2;
@@ -34,6 +34,7 @@ pub(crate) struct Learner {
     pub live: Arc<Live>,
     pub journal: Arc<Journal>,
     pub events: Events,
+    pub clock: Clock,
     /// Makes all debts due.
     pub nudge: Arc<Notify>,
 }
@@ -51,7 +52,7 @@ impl Learner {
         let listening = self.events.listen();
         let mut learned = Vec::new();
         for certificate in self.proven(found, policies, at).await {
-            match keep(&self.live, &self.journal, &self.events, certificate.clone()).await {
+            match self.keep(certificate.clone()).await {
                 Ok(true) => learned.push(certificate.as_issuer()),
                 Ok(false) => {}
                 Err(error) => warn!(%error, "a found certificate is not kept: our own disk failed"),
@@ -62,6 +63,10 @@ impl Learner {
             self.settle(&learned, listening, until).await;
         }
         learned.len()
+    }
+
+    async fn keep(&self, certificate: Certificate) -> Result<bool, JournalError> {
+        keep(&self.live, &self.journal, &self.events, certificate, self.clock.now_ms()).await
     }
 
     async fn proven(&self, found: &Found, policies: &Arc<Policies>, at: Time) -> Vec<Certificate> {

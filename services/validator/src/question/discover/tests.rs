@@ -132,6 +132,7 @@ fn answer(judgements: Vec<Judgement>) -> Answer {
         freshness_s: None,
         judgements,
         refused: None,
+        past: None,
     }
 }
 
