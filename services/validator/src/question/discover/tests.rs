@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::HashSet;
+use std::slice::from_ref;
 
 use revocast_messages::{Answer, Judgement, Outcome, Question};
 use revocast_pki::asn1::Time;
@@ -150,7 +151,7 @@ fn a_gap_is_where_no_known_key_signed_what_is_below() {
     let world = World::new();
     let (leaf, [issuing, upper]) = (world.leaf(), world.chain());
     assert_eq!(world.gaps(&leaf, &[]), ["CN=Issuing"]);
-    assert_eq!(world.gaps(&leaf, &[issuing.clone()]), ["CN=Issuing", "CN=Upper"]);
+    assert_eq!(world.gaps(&leaf, from_ref(&issuing)), ["CN=Issuing", "CN=Upper"]);
     assert_eq!(world.gaps(&leaf, &[issuing.clone(), upper.clone()]), [""; 0]);
     // A namesake with another key closes no gap, nor does one that is out of its time.
     let namesake = world.upper.certify(&Ca::new("CN=Issuing"));
@@ -167,14 +168,14 @@ fn only_what_leads_on_is_kept_of_what_is_brought() {
     let stranger = Ca::new("CN=Stranger");
     let brought = [upper.clone(), stranger.certify(&stranger), namesake, issuing.clone()];
     let nothing = Graph::new();
-    let leading = leading_on(&[leaf.clone()], &brought, world.known(&nothing), &mut effort());
+    let leading = leading_on(from_ref(&leaf), &brought, world.known(&nothing), &mut effort());
     assert_eq!(leading, [issuing.clone(), upper.clone()]);
     let known: Graph = [issuing].into_iter().collect();
-    assert_eq!(leading_on(&[leaf.clone()], &brought, world.known(&known), &mut effort()), [upper]);
+    assert_eq!(leading_on(from_ref(&leaf), &brought, world.known(&known), &mut effort()), [upper]);
     let mut spent = Effort { signatures: 0 };
     let memory = Memory::new(0);
     let known = Known { memory: &memory, ..world.known(&nothing) };
-    assert!(leading_on(&[leaf], &brought, known, &mut spent).is_empty());
+    assert!(leading_on(from_ref(&leaf), &brought, known, &mut spent).is_empty());
 }
 
 #[test]
@@ -187,14 +188,14 @@ fn the_repository_is_asked_first_and_then_only_urls_that_are_admitted() {
     let asked = |asked: &[Ask], repository, admits: &dyn Fn(&str, &Certificate) -> bool| {
         let rules = Rules { repository, admits };
         let asked: HashSet<Ask> = asked.iter().cloned().collect();
-        let errands = errands(std::slice::from_ref(&gap), &asked, &rules);
+        let errands = errands(from_ref(&gap), &asked, &rules);
         errands.into_iter().map(|errand| errand.ask).collect::<Vec<_>>()
     };
     let url = |url: &str| Ask::Url(url.into());
     assert_eq!(asked(&[], true, &|_, _| true), [repository.clone()]);
-    assert_eq!(asked(&[repository.clone()], true, &|_, _| false), []);
+    assert_eq!(asked(from_ref(&repository), true, &|_, _| false), []);
     let admitted = [url("http://first/"), url("http://second/")];
-    assert_eq!(asked(&[repository.clone()], true, &|_, _| true), admitted, "two at the most");
+    assert_eq!(asked(from_ref(&repository), true, &|_, _| true), admitted, "two at the most");
     assert_eq!(
         asked(&[], false, &|url, below| url == "http://second/" && *below == leaf),
         [admitted[1].clone()]
