@@ -10,6 +10,7 @@ use async_nats::HeaderMap;
 use data_encoding::BASE64;
 use revocast_tests::{
     EventStream, Fleet, HttpAnswer, Schemas, ServerEvent, eventually, free_address, http, http_get,
+    sha256_hex,
 };
 use serde_json::{Value, json};
 
@@ -126,6 +127,10 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
     }
 
     let leaf = asker.certificate("leaf.crt");
+    let known = |name| {
+        let id = sha256_hex(&asker.certificate(name));
+        serde_json::to_vec(&json!({ "from": { "search": { "certificate": id } } })).unwrap()
+    };
     let many = vec!["leaf.crt"; 257];
     let unknown_policy = json!({ "certificates": [BASE64.encode(&leaf)], "options": { "policy": "none" } });
     for (path, headers, body, status) in [
@@ -141,6 +146,13 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
         ("/v1/validate", &JSON[..], asker.question(&many), 422),
         ("/v1/validate", &JSON[..], serde_json::to_vec(&unknown_policy).unwrap(), 422),
         ("/v1/validate", &[], vec![b'a'; (1 << 20) + 1], 413),
+        ("/v1/acquire", &JSON[..], known("issuing.crt"), 200),
+        ("/v1/acquire", &JSON[..], b"{".to_vec(), 400),
+        ("/v1/acquire", &JSON[..], br#"{"from": {"url": "http://127.0.0.1/"}}"#.to_vec(), 403),
+        ("/v1/acquire", &[], known("issuing.crt"), 415),
+        ("/v1/acquire", &JSON[..], br#"{"from": {"search": {"subject": {"name": "AAAA"}}}}"#.to_vec(), 422),
+        // Only a repository could have it, and there is none.
+        ("/v1/acquire", &JSON[..], known("leaf.crt"), 502),
     ] {
         let answer = asker.post(path, headers, &body).await;
         assert_eq!(answer.status, status, "{path}: {}", String::from_utf8_lossy(&answer.body));

@@ -17,9 +17,11 @@ use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Ref
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
 
+use super::acquire::acquire;
 use super::events::{EventDoor, events};
 use super::issuers::issuers;
 use super::openapi::openapi;
+use crate::acquire::Acquirer;
 use crate::question::Judge;
 use crate::state::Live;
 
@@ -27,6 +29,7 @@ use crate::state::Live;
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub judge: Judge,
+    pub acquirer: Arc<Acquirer>,
     pub live: Arc<Live>,
     pub events: EventDoor,
 }
@@ -43,6 +46,7 @@ pub(crate) fn table() -> Vec<Route> {
     let route = |method, path, handler| Route { method, path, handler };
     vec![
         route(Method::POST, "/v1/validate", post(validate)),
+        route(Method::POST, "/v1/acquire", post(acquire)),
         route(Method::GET, "/v1/issuers", get(issuers)),
         route(Method::GET, "/v1/scopes", get(scopes)),
         route(Method::GET, "/v1/events", get(events)),
