@@ -267,7 +267,7 @@ impl Watches {
         let live = &self.0.judge.live;
         let _place = self.0.gate.acquire().await.ok()?;
         // Before it is judged: what is claimed to be known is never more than what the verdict rests on.
-        let enforced = head.map_or_else(Vec::new, |head| self.enforced(&head.told.seen));
+        let enforced = head.map_or_else(Vec::new, |head| self.enforced(&head.told.seen, self.now_ms()));
         let answer = self.0.judge.answer(asked.question()).await;
         self.0.counts.judged.add_one(&[]);
         let policy = self.0.judge.policies.get(asked.options.policy.as_deref())?;
@@ -349,8 +349,9 @@ impl Watches {
         self.registry().told(Head { told: Arc::new(change), sequence, stored_at_ms });
     }
 
-    /// The CRLs that this validator enforces in the scopes of `seen`.
-    fn enforced(&self, seen: &[Seen]) -> Vec<Seen> {
+    /// The CRLs that this validator enforces in the scopes of `seen`, but for those whose time has not come yet.
+    fn enforced(&self, seen: &[Seen], now_ms: i64) -> Vec<Seen> {
+        let now = Time::from_unix(now_ms.div_euclid(1_000));
         let scopes: BTreeSet<_> = seen.iter().map(|seen| (seen.issuer, seen.scope)).collect();
         let mut found = Vec::new();
         for (issuer, scope) in scopes {
@@ -362,7 +363,8 @@ impl Watches {
                 number.is_some() && delta.crl.base_number().is_some_and(|base| Some(base) <= number)
             });
             for enforced in complete.iter().chain(&delta) {
-                found.extend(enforced.crls().map(|crl| Seen {
+                let counting = enforced.crls().filter(|crl| crl.this_update() <= now);
+                found.extend(counting.map(|crl| Seen {
                     issuer,
                     scope,
                     kind: crl.kind(),

@@ -27,7 +27,7 @@ pub(crate) struct Reach {
     pub wide: bool,
     /// notBefore and notAfter of the target and of every certificate above it.
     validity: HashMap<CertId, (Time, Time)>,
-    /// nextUpdate of every CRL of these names.
+    /// The last instants before a CRL of these names begins to count, and before it is overdue.
     due: BTreeSet<Time>,
     target: CertId,
 }
@@ -55,7 +55,11 @@ impl Reach {
             if !reach.names.insert(name.clone()) {
                 continue;
             }
-            reach.due.extend(crls.by_issuer(&name).iter().filter_map(|crl| crl.next_update()));
+            for crl in crls.by_issuer(&name) {
+                // The clock of a CA may be ahead of ours: what it says of the next second counts in that second.
+                reach.due.insert(crl.this_update().plus(-1));
+                reach.due.extend(crl.next_update());
+            }
             for certificate in certificates.by_subject(&name) {
                 ahead.extend(reach.pass(&certificate));
             }
