@@ -12,6 +12,7 @@ use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::BridgeConfig;
+use crate::paths::PathsConfig;
 use crate::watch::WatchConfig;
 
 /// How a validator runs.
@@ -42,11 +43,13 @@ pub struct ValidatorConfig {
     pub max_crl_bytes: usize,
     /// How many notices are worked on at once.
     pub concurrent_notices: usize,
-    /// How many questions are worked on at once; further ones wait.
+    /// How many questions are searched for at once; further ones wait. What is known needs no search.
     pub concurrent_questions: usize,
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// How paths are kept and shared.
+    pub paths: PathsConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -75,6 +78,7 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            paths: PathsConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             bridges: Vec::new(),

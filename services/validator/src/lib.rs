@@ -2,16 +2,19 @@
 //!
 //! Two walks cross here. [`notice`] takes a notice from the stream to the swap: intake, dedup, plan, fetch, verify,
 //! persist, swap, receipt, checkpoint, each a file. [`question`] takes a question from a door to its answer: intake,
-//! discover and validate (the path engine of `revocast-pki` over the live state), answer. What both share is
-//! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it.
+//! a path that is kept or else a search (the path engine of `revocast-pki` over the live state), answer; [`paths`] keeps
+//! what was found and shares it with the fleet. What both walks share is [`state`]: the live CRLs and certificates that
+//! readers see, and the journal that survives a kill. [`bridge`] serves validators of other broker domains. [`run`] begins
+//! all of it and ends it.
 
 mod bridge;
 mod config;
 mod doors;
 mod events;
+mod local;
 mod metrics;
 mod notice;
+mod paths;
 mod question;
 mod run;
 mod state;
@@ -20,6 +23,8 @@ mod watch;
 
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
+pub use local::{Local, NotEnforced, Ways};
+pub use paths::PathsConfig;
 pub use question::{Policies, PolicyError};
 pub use run::{RunError, run};
 pub use watch::WatchConfig;

@@ -28,8 +28,10 @@ use crate::notice::receipt::{Receipts, Told};
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::paths::{self, Paths};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
+use crate::state::live::ToldBy;
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
 use crate::watch::{self, WatchCounts, Watches};
@@ -89,12 +91,16 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     }
 
     let freshness = Freshness::default();
+    let nudge = Arc::new(Notify::new());
+    let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
         policies,
+        paths: known_paths,
         freshness: freshness.clone(),
         clock: context.clock.clone(),
         counts: counts.clone(),
+        adopted: nudge.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
@@ -130,7 +136,6 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let nudge = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
         let following = Following {
@@ -148,6 +153,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         tasks.spawn(following.run());
     }
     tasks.spawn(owed::retry(walk.clone(), nudge));
+    paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());
         async move { aside::publish(waiting, &bus, &instance).await }
@@ -199,7 +205,7 @@ fn recall(
 ) -> Result<(), RunError> {
     for der in journal.certificates()? {
         if let Ok(certificate) = Certificate::decode(der) {
-            live.insert_certificate(certificate);
+            live.learn_certificate(certificate, ToldBy::Notice);
         }
     }
     let marks = journal.marks()?;

@@ -17,7 +17,7 @@ pub use clock::Clock;
 pub use config::{ConfigError, load, show};
 pub use health::{Health, Reason};
 pub use logs::{LogFormat, start_logs};
-pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics};
+pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics, Series};
 pub use operational::{listen, router};
 pub use run::{Context, Ended, run};
 pub use work::{blocking, every};

@@ -25,7 +25,7 @@ pub use notice::{
     CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
     NoticeDifference, Origin, RevokedEntry,
 };
-pub use path_share::PathShare;
+pub use path_share::{PathElement, PathShare};
 pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
 pub use receipt::{Receipt, Source};
 pub use subjects::{Instance, NotAnInstance, Role};

@@ -8,7 +8,7 @@ use tracing::info;
 use super::walk::{Outcome, Walk};
 use crate::events::Event;
 use crate::state::JournalError;
-use crate::state::live::MAX_CERTIFICATES;
+use crate::state::live::{MAX_CERTIFICATES, ToldBy};
 
 /// Takes in a CA or cross-certificate.
 pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Outcome, JournalError> {
@@ -23,7 +23,7 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         let why = format!("{MAX_CERTIFICATES} certificates are known, and no more are taken in");
         return Ok(Outcome::Aside { word: "limit", why });
     }
-    if !walk.live.insert_certificate(certificate.clone()) {
+    if !walk.live.learn_certificate(certificate.clone(), ToldBy::Notice) {
         return Ok(Outcome::Obsolete);
     }
     let (journal, kept) = (walk.journal.clone(), certificate.clone());

@@ -68,9 +68,8 @@ impl Asked {
     /// Octets that stand for who is believed and what is required, in the names of nobody's configuration: validators
     /// that are configured alike agree on them. Begins with the version of this form.
     fn policy_in_effect(&self, policies: &Policies) -> Result<Vec<u8>, Refusal> {
-        let question = self.question();
-        let asked = intake::read(&question, policies)?;
-        let required = &asked.requirements;
+        let asked = intake::read(self.question(), policies)?;
+        let required = &asked.effective.requirements;
         let mut anchors: Vec<String> = asked.policy.anchors.iter().map(anchor).collect();
         let mut purposes: Vec<String> = required.policies.iter().map(ToString::to_string).collect();
         anchors.sort_unstable();
