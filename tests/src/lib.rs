@@ -6,18 +6,24 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
 
 mod ca;
+mod events;
 mod fleet;
 mod http;
 mod nats_cluster;
 mod nats_server;
 mod process;
+mod schema;
+mod tls;
 
 pub use ca::TestCa;
+pub use events::{EventStream, ServerEvent};
 pub use fleet::{Fleet, program};
 pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
 pub use nats_cluster::NatsCluster;
 pub use nats_server::{NatsServer, PASSWORD, nats_server};
 pub use process::{Process, signal};
+pub use schema::Schemas;
+pub use tls::TlsFiles;
 
 use std::time::Duration;
 

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::{DoorConfig, RequestLimits};
 use revocast_fetch::FetchConfig;
 use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::BridgeConfig;
+use crate::doors::events::EventsConfig;
 use crate::paths::PathsConfig;
 use crate::watch::WatchConfig;
 
@@ -50,6 +52,12 @@ pub struct ValidatorConfig {
     pub question_deadline: Duration,
     /// How paths are kept and shared.
     pub paths: PathsConfig,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
+    /// What requests over HTTP may take.
+    pub requests: RequestLimits,
+    /// How events are told over HTTP.
+    pub events: EventsConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -79,6 +87,9 @@ impl Default for ValidatorConfig {
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
             paths: PathsConfig::default(),
+            http: DoorConfig::default(),
+            requests: RequestLimits::default(),
+            events: EventsConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             bridges: Vec::new(),

@@ -23,6 +23,7 @@ mod watch;
 
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
+pub use doors::events::EventsConfig;
 pub use local::{Local, NotEnforced, Ways};
 pub use paths::PathsConfig;
 pub use question::{Policies, PolicyError};

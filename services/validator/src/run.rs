@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
-use revocast_daemon::{Context, listen};
+use revocast_daemon::{Context, DoorError, open_door};
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
@@ -18,6 +18,11 @@ use tracing::{info, warn};
 use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
+use crate::doors::events::EventDoor;
+use crate::doors::feed::Feed;
+use crate::doors::http::Doors;
+use crate::doors::nats::Questions;
+use crate::doors::statistics::Position;
 use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -51,7 +56,10 @@ pub enum RunError {
     /// The broker connection cannot be set up.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The state folder or the HTTP door.
+    /// The HTTP door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The state folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -64,6 +72,8 @@ const HELD_BACK: usize = 1_024;
 const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Answers over HTTP that are under way get this long at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Receipts that are still to be told get this long at the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -105,8 +115,13 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         deadline: config.question_deadline,
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
     };
-    let routes = doors::http::routes(judge.clone(), live.clone(), &context);
-    let (_, _serving) = listen(config.listen, routes, context.stop.clone()).await?;
+    let mut tasks = JoinSet::new();
+    let feed = Feed::new(context.clock.now_ms());
+    tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
+    let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
+    let http = Doors { judge: judge.clone(), live: live.clone(), events: told };
+    let routes = doors::http::routes(http, &config.requests, &context);
+    let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
     let name = format!("revocast/validator/{}", config.instance);
     let bus = Bus::connect_eventually(&config.bus, &name).await?;
@@ -136,8 +151,12 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let mut tasks = JoinSet::new();
+    let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
+        let places = config.concurrent_notices.max(1);
+        let gate = Arc::new(Semaphore::new(places));
+        let position = Arc::new(Position::new(stream, gate.clone(), places));
+        positions.push(position.clone());
         let following = Following {
             stream,
             walk: walk.clone(),
@@ -145,8 +164,9 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             context: context.clone(),
             nudge: nudge.clone(),
             freshness: freshness.clone(),
-            gate: Arc::new(Semaphore::new(config.concurrent_notices.max(1))),
-            places: config.concurrent_notices.max(1),
+            gate,
+            places,
+            position,
             progress: Arc::default(),
             failed: Arc::default(),
         };
@@ -179,16 +199,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             doors::watch::keep_open(&bus, &watches, &instance).await;
         }
     });
-    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
-        bus.clone(),
-        judge,
-        config.concurrent_questions,
-        context.clone(),
-    )));
+    let questions =
+        Questions { judge, config: Arc::new(config.clone()), positions, health: context.health.clone() };
+    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(bus.clone(), questions, context.clone())));
     context.stop.cancelled().await;
     if let Ok(Some(service)) = door.await {
         service.stop().await;
     }
+    // Questions over HTTP that are under way get as long as those over NATS.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
     bus.close().await;
@@ -271,16 +290,11 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
 }
 
 /// Opens the NATS door as soon as the broker can be reached.
-async fn open_nats_door(
-    bus: Bus,
-    judge: Judge,
-    concurrency: usize,
-    context: Context,
-) -> Option<revocast_bus::Service> {
+async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
     loop {
         tokio::select! {
             () = context.stop.cancelled() => return None,
-            opened = doors::nats::open(&bus, judge.clone(), concurrency) => match opened {
+            opened = doors::nats::open(&bus, &questions) => match opened {
                 Ok(service) => {
                     context.stop.cancelled().await;
                     return Some(service);
@@ -305,6 +319,8 @@ struct Following {
     gate: Arc<Semaphore>,
     /// How many permits the gate has in all.
     places: usize,
+    /// Told to whoever asks for the service's statistics.
+    position: Arc<Position>,
     progress: Arc<Mutex<Progress>>,
     failed: Arc<Notify>,
 }
@@ -335,6 +351,7 @@ impl Following {
             tokio::select! {
                 followed = follower.next() => match followed {
                     Followed::Head(head) => {
+                        self.position.told(&head);
                         if held_back.len() < HELD_BACK && !attached && self.is_crl(&head) {
                             held_back.push(head);
                         } else {
@@ -343,6 +360,7 @@ impl Following {
                     }
                     Followed::Attached { heads, resync } => {
                         attached = true;
+                        self.position.attached(true);
                         info!(stream = self.stream, heads, ?resync, "following");
                         for head in held_back.drain(..) {
                             self.take(head, false).await;
@@ -350,11 +368,13 @@ impl Following {
                         self.is_attached();
                     }
                     Followed::Next(message) => {
+                        self.position.told(&message);
                         self.progress().begin(message.sequence);
                         self.take(message, true).await;
                     }
                     Followed::Detached { why } => {
                         attached = false;
+                        self.position.attached(false);
                         held_back.clear();
                         self.context.health.degraded(self.stream, why);
                     }

@@ -334,6 +334,7 @@ impl Walk {
             sequence,
             stored_at_ns,
             stream_created: created.to_owned(),
+            pending: told.pending,
             headers: message.headers.unwrap_or_default(),
         };
         Ok((stored, told))

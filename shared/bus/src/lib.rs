@@ -24,4 +24,4 @@ pub use listen::{Heard, Listener};
 pub use message::{Headers, Stored};
 pub use objects::Objects;
 pub use publish::{Published, Standing};
-pub use service::{Call, Service, ServiceSpec, serve, serve_or_pass};
+pub use service::{Call, Service, ServiceSpec, serve, serve_or_pass, serve_with};

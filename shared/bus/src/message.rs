@@ -21,6 +21,8 @@ pub struct Stored {
     pub stored_at_ns: i128,
     /// The stream's birth, as the broker tells it; changes when the stream is made anew.
     pub stream_created: String,
+    /// Messages that the consumer had still to send when it sent this one; 0 for one that was read by itself.
+    pub pending: u64,
     pub(crate) headers: HeaderMap,
 }
 
@@ -49,9 +51,12 @@ impl Stored {
 pub(crate) fn header_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        // A line break would let a name write header lines of its own.
-        let line: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        map.insert(*name, line.as_str());
+        map.insert(*name, one_line(value).as_str());
     }
     map
+}
+
+/// A text as the value of a header line: a line break would let it write header lines of its own.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -241,6 +241,7 @@ pub(crate) fn stored(
         sequence: message.sequence,
         stored_at_ns: message.time.unix_timestamp_nanos(),
         stream_created,
+        pending: 0,
         headers: message.headers,
     }
 }

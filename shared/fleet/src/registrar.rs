@@ -163,7 +163,7 @@ fn is_answered(entry: &Entry, arrived_ms: i64, own: &Instance) -> bool {
 impl<K: Knowledge> Registrar<K> {
     /// `None` when the answer is another's.
     async fn answer(&self, call: &Call) -> Result<Option<(Headers, Bytes)>, String> {
-        let json = call.header(headers::CONTENT_TYPE) == Some("application/json");
+        let json = headers::says_json(call.header(headers::CONTENT_TYPE));
         let request: SubscriptionRequest =
             if json { codec::from_json(&call.payload) } else { decode(&call.payload) }
                 .map_err(|error| error.to_string())?;
@@ -173,8 +173,7 @@ impl<K: Knowledge> Registrar<K> {
         let answer = self.decide(call, &request).await;
         let body = if json { codec::to_json(&answer) } else { encode(&answer) };
         let body = body.map_err(|error| error.to_string())?;
-        let kind =
-            if json { vec![(headers::CONTENT_TYPE, "application/json".to_owned())] } else { Vec::new() };
+        let kind = if json { vec![(headers::CONTENT_TYPE, headers::JSON.to_owned())] } else { Vec::new() };
         Ok(Some((kind, body.into())))
     }
 

@@ -42,10 +42,34 @@ pub const ORIGINAL_SUBJECT: &str = "Revocast-Subject-Was";
 /// `application/json` for clients in other languages; absent means the binary form.
 pub const CONTENT_TYPE: &str = "Content-Type";
 
+/// The media type of messages that clients in other languages write and read.
+pub const JSON: &str = "application/json";
+
+/// Whether a `Content-Type` says JSON, whatever its parameters (`; charset=utf-8`).
+pub fn says_json(content_type: Option<&str>) -> bool {
+    let media = content_type.and_then(|line| line.split(';').next()).unwrap_or_default();
+    media.trim().eq_ignore_ascii_case(JSON)
+}
+
 /// At most this many characters of a name go into a header line.
 pub const MAX_NAME: usize = 512;
 
 /// A name for a header line: cut at [`MAX_NAME`] characters.
 pub fn name_line(name: &impl ToString) -> String {
     name.to_string().chars().take(MAX_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_json_whatever_its_parameters() {
+        for json in ["application/json", "Application/JSON; charset=utf-8", " application/json ;x"] {
+            assert!(says_json(Some(json)), "{json}");
+        }
+        for other in [None, Some(""), Some("application/jsonl"), Some("text/plain; application/json")] {
+            assert!(!says_json(other), "{other:?}");
+        }
+    }
 }

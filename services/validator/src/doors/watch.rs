@@ -9,7 +9,7 @@ use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve};
 use revocast_messages::{Headers, Instance, WatchRequest, codec, decode, encode, headers, subjects};
 use tracing::warn;
 
-use super::nats::{GROUP, JSON};
+use super::nats::GROUP;
 use crate::watch::Watches;
 
 /// Requests that are worked on at once; further ones wait. They write to the registry, so they wait for the broker.
@@ -49,11 +49,11 @@ async fn open(bus: &Bus, watches: Watches, instance: &Instance) -> Result<Servic
 }
 
 async fn answer(watches: &Watches, call: &Call) -> Result<(Headers, Bytes), String> {
-    let json = call.header(headers::CONTENT_TYPE) == Some(JSON);
+    let json = headers::says_json(call.header(headers::CONTENT_TYPE));
     let request = if json { codec::from_json::<WatchRequest>(&call.payload) } else { decode(&call.payload) };
     let answer = watches.answer(&request.map_err(|error| error.to_string())?).await;
     let body = if json { codec::to_json(&answer) } else { encode(&answer) };
     let body = body.map_err(|error| error.to_string())?;
-    let kind = if json { vec![(headers::CONTENT_TYPE, JSON.to_owned())] } else { Vec::new() };
+    let kind = if json { vec![(headers::CONTENT_TYPE, headers::JSON.to_owned())] } else { Vec::new() };
     Ok((kind, body.into()))
 }

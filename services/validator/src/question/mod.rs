@@ -10,6 +10,7 @@
 //! remembered here says that a certificate is good: paths and right signatures are, revocation is looked up live for
 //! every question. A path newly found is told to the fleet by [`crate::paths`].
 
+pub(crate) mod anchored;
 pub(crate) mod answer;
 pub(crate) mod cache;
 pub(crate) mod flight;

@@ -193,6 +193,12 @@ impl Live {
         self.certificates.load(Ordering::Relaxed)
     }
 
+    /// Every CA certificate that is known, in no order.
+    pub(crate) fn cas(&self) -> Vec<Certificate> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        graph.iter().filter(|certificate| certificate.is_ca()).cloned().collect()
+    }
+
     /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.
     pub(crate) fn crl_urls(&self, issuer: &[u8]) -> Vec<String> {
         let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);

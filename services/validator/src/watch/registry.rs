@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use revocast_messages::{Instance, Outcome, VerdictChanged};
-use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::WatchId;
 use revocast_pki::name::Name;
 

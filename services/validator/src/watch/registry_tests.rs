@@ -2,6 +2,7 @@
 
 use revocast_messages::{Blob, QuestionOptions};
 use revocast_pki::asn1::Time;
+use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
 use revocast_pki::mint::{CertificateTemplate, KeyKind, SigningKey, name};
 use revocast_pki::path::Graph;
