@@ -14,7 +14,7 @@ use revocast_bus::{
     Bus, BusConfig, BusError, Followed, Follower, Published, ServiceSpec, Standing, Stored, serve,
 };
 use revocast_fleet::{Overview, Publisher, beat};
-use revocast_messages::{CrlNotice, Instance, Origin, Role, subjects};
+use revocast_messages::{CrlNotice, Instance, Origin, Role, decode, subjects};
 use revocast_tests::{
     DEADLINE, Fleet, NatsCluster, NatsServer, PASSWORD, PlainServer, TestCa, eventually, free_address, http,
 };
@@ -47,6 +47,9 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
     assert_eq!(fleet.verdict("v2", "leaf.crt").as_deref(), Some("revoked"));
     fleet.json(&["nats", "check"]);
     assert!(fleet.run(&["notices", "tail", "--heads", "--limit", "1"]).status.success());
+    let members = fleet.json(&["status", "--validators"]);
+    assert_eq!(members.as_array().unwrap().len(), 2, "{members}");
+    assert!(fleet.json(&["notices", "record", "--out", "all.rec"])["messages"].as_u64() > Some(0));
     // A message that cannot be read is put aside.
     let authority = fleet.nats.as_role("authority").await;
     let subject = format!("pki.notice.crl.authority.{}.{}.complete", "00".repeat(16), "11".repeat(16));
@@ -187,10 +190,27 @@ async fn the_monitor_reads_the_status_and_whatever_services_say_of_themselves() 
     let overview = Overview::read(&monitor, NOW_MS).await.unwrap();
     assert_eq!(overview.scopes().len(), 1);
     assert!(monitor.check(&built_in()).await.unwrap().is_empty());
+    // A recording holds the CRLs that notices name.
+    let head = last_message(&monitor, subjects::NOTICES).await;
+    let notice: CrlNotice = decode(&head.payload).unwrap();
+    let objects = monitor.objects(subjects::CRLS, subjects::LEASES, "monitor").await.unwrap();
+    objects.get(&notice.digest.to_string(), 1 << 24).await.unwrap();
     let _service = refusing_validator(&server).await;
     let told = monitor.ask("$SRV.PING", &Vec::new(), Bytes::new(), DEADLINE).await.unwrap();
     assert!(String::from_utf8_lossy(&told).contains("refusing"), "{told:?}");
     assert_nothing_was_denied(&server);
+}
+
+/// The last notice of a CRL in a stream.
+async fn last_message(bus: &Bus, stream: &str) -> Stored {
+    let mut follower = Follower::new(bus, stream, subjects::ALL_NOTICES, None);
+    loop {
+        match tokio::time::timeout(DEADLINE, follower.next()).await.unwrap() {
+            Followed::Head(head) if decode::<CrlNotice>(&head.payload).is_ok() => return head,
+            Followed::Attached { .. } => panic!("there is no notice in {stream}"),
+            _ => {}
+        }
+    }
 }
 
 /// What a role tries.

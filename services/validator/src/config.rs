@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
 use crate::paths::PathsConfig;
+use crate::state::HistoryConfig;
 use crate::watch::WatchConfig;
 
 /// How a validator runs.
@@ -58,6 +59,8 @@ pub struct ValidatorConfig {
     pub requests: RequestLimits,
     /// How events are told over HTTP.
     pub events: EventsConfig,
+    /// What is kept of the past, for questions about it.
+    pub history: HistoryConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -90,6 +93,7 @@ impl Default for ValidatorConfig {
             http: DoorConfig::default(),
             requests: RequestLimits::default(),
             events: EventsConfig::default(),
+            history: HistoryConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             bridges: Vec::new(),

@@ -5,7 +5,7 @@
 //! a path that is kept or else a search (the path engine of `revocast-pki` over the live state), answer; [`paths`] keeps
 //! what was found and shares it with the fleet. What both walks share is [`state`]: the live CRLs and certificates that
 //! readers see, and the journal that survives a kill. [`bridge`] serves validators of other broker domains. [`run`] begins
-//! all of it and ends it.
+//! all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod bridge;
 mod config;
@@ -16,6 +16,7 @@ mod metrics;
 mod notice;
 mod paths;
 mod question;
+pub mod replay;
 mod run;
 mod state;
 mod subscribe;
@@ -28,4 +29,5 @@ pub use local::{Local, NotEnforced, Ways};
 pub use paths::PathsConfig;
 pub use question::{Policies, PolicyError};
 pub use run::{RunError, run};
+pub use state::HistoryConfig;
 pub use watch::WatchConfig;

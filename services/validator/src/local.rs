@@ -69,6 +69,7 @@ impl Local {
         }
         let judge = Judge {
             live,
+            journal: None,
             policies: policies.clone(),
             paths: Paths::new(&config.paths, metrics).0,
             freshness: Freshness::default(),

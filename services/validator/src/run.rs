@@ -30,12 +30,13 @@ use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
 use crate::notice::plan::Repositories;
 use crate::notice::receipt::{Receipts, Told};
+use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
 use crate::question::judge::Freshness;
-use crate::question::{Judge, Policies, PolicyError};
+use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::live::ToldBy;
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
@@ -83,7 +84,9 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let policies = Arc::new(Policies::read(&config.policies, &config.default_policy)?);
     let counts = Counts::new(&context.metrics);
     let live = Arc::new(Live::new());
-    let journal = Arc::new(Journal::open(&config.state)?);
+    let mut journal = Journal::open(&config.state)?;
+    journal.keep_history(&config.history, context.clock.now_ms())?;
+    let journal = Arc::new(journal);
     let verifier = Verifier::new(policies.clone());
     let events = Events::default();
     let receipts = Receipts::new(events.clone());
@@ -105,6 +108,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
+        journal: Some(journal.clone()),
         policies,
         paths: known_paths,
         freshness: freshness.clone(),
@@ -140,7 +144,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         live,
         journal,
         verifier,
-        fetch: Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes),
+        sources: Sources::Fleet(Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes)),
         repositories: Repositories { prefixes: config.repositories.clone() },
         receipts: receipts.clone(),
         aside,
@@ -174,6 +178,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     }
     tasks.spawn(owed::retry(walk.clone(), nudge));
     paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
+    tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());
         async move { aside::publish(waiting, &bus, &instance).await }
@@ -422,11 +427,15 @@ impl Following {
         let (progress, stream) = (self.progress.clone(), self.stream);
         tokio::spawn(async move {
             let _permit: OwnedSemaphorePermit = permit;
-            match finish(&walk, stream, &message, &nudge).await {
-                Ok(()) if counted => {
+            let finished = walk.finish(stream, &message).await;
+            if matches!(finished, Ok(Outcome::Learned)) {
+                nudge.notify_one();
+            }
+            match finished {
+                Ok(_) if counted => {
                     progress.lock().unwrap_or_else(PoisonError::into_inner).done(message.checkpoint());
                 }
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "a notice is not finished: our own disk failed");
                     failed.notify_one();
@@ -447,18 +456,4 @@ impl Following {
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The walk, and what follows from its outcome.
-async fn finish(walk: &Walk, stream: &str, message: &Stored, nudge: &Notify) -> Result<(), JournalError> {
-    match walk.take(stream, message).await? {
-        Outcome::Owed(why) => {
-            if !owed::record(walk, &message.subject, message.payload.clone(), why).await? {
-                walk.aside.put(message, "limit", "too many notices are owed");
-            }
-        }
-        Outcome::Learned => nudge.notify_one(),
-        Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
-    }
-    Ok(())
 }

@@ -2,8 +2,9 @@
 //!
 //! Begin with [`Bus`] (a connection). [`Bus::publish_head`] publishes once for ever, [`Follower`] follows a stream
 //! through every fault of the broker, [`Objects`] keeps bytes by their hash, [`Bucket`] keeps leases and
-//! registrations, [`serve`] and [`Bus::ask`] are questions and answers, [`Bus::listen`] hears what is said now,
-//! [`declare`] compares what the broker has with what `nats/streams/*.json` declares. The broker is a courier: nothing that it hands over is believed here.
+//! registrations, [`serve`], [`Bus::ask`] and [`Bus::ask_all`] are questions and answers, [`Bus::listen`] hears what is
+//! said now, [`declare`] compares what the broker has with what `nats/streams/*.json` declares. The broker is a courier:
+//! nothing that it hands over is believed here.
 
 mod bucket;
 mod connect;
@@ -15,6 +16,7 @@ mod message;
 mod objects;
 mod publish;
 mod service;
+mod survey;
 
 pub use bucket::{Bucket, Entry, Lease};
 pub use connect::{Bus, BusConfig, Credentials};

@@ -39,6 +39,10 @@ pub const TTL: &str = "Nats-TTL";
 pub const REASON: &str = "Revocast-Reason";
 /// The subject that a message put aside came on.
 pub const ORIGINAL_SUBJECT: &str = "Revocast-Subject-Was";
+/// What a replayed message is: `<stream>/<its birth>/<sequence>` of the original.
+pub const REPLAY_OF: &str = "Revocast-Replay-Of";
+/// When the original of a replayed message was stored: nanoseconds since the Unix epoch.
+pub const STORED_AT: &str = "Revocast-Stored-At";
 /// `application/json` for clients in other languages; absent means the binary form.
 pub const CONTENT_TYPE: &str = "Content-Type";
 

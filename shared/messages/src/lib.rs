@@ -26,7 +26,7 @@ pub use notice::{
     NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::{PathElement, PathShare};
-pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
+pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{

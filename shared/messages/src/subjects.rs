@@ -92,6 +92,8 @@ pub const WATCH: &str = "pki.watch";
 pub const ALL_VERDICTS: &str = "pki.verdict.*";
 /// Service that searches a repository's certificates.
 pub const SEARCH: &str = "pki.repository.search";
+/// What the subjects of all heartbeats begin with.
+pub const HEARTBEATS: &str = "pki.heartbeat.";
 /// Everything that a validator follows in either notice stream.
 pub const ALL_NOTICES: &str = "pki.>";
 

@@ -254,7 +254,12 @@ fn a_question_and_an_answer_are_golden() {
     let question = Question {
         certificates: vec![vec![0x30, 0x00].into()],
         intermediates: Vec::new(),
-        options: QuestionOptions { dns: Some("a".into()), explain: true, ..QuestionOptions::default() },
+        options: QuestionOptions {
+            dns: Some("a".into()),
+            explain: true,
+            as_of: Some(Time::from_unix(1)),
+            ..QuestionOptions::default()
+        },
     };
     golden(
         &question,
@@ -266,6 +271,8 @@ fn a_question_and_an_answer_are_golden() {
             "010161",   // dns
             "00",       // eku
             "01",       // explain
+            "0102",     // as_of
+            "00",       // as_known_at
         ],
     );
     let answer = Answer {
@@ -282,6 +289,7 @@ fn a_question_and_an_answer_are_golden() {
             explanation: None,
         }],
         refused: Some(Refusal::Busy { why: "b".into() }),
+        past: Some(Past { as_of: Time::from_unix(1), as_known_at: Time::from_unix(2) }),
     };
     golden(
         &answer,
@@ -301,6 +309,7 @@ fn a_question_and_an_answer_are_golden() {
             "01",                                                               // refused: some
             "01",                                                               // busy
             "0162",                                                             // why
+            "010204",                                                           // past: as_of, as_known_at
         ],
     );
 }
@@ -465,6 +474,14 @@ fn a_question_in_json_may_leave_out_what_it_does_not_narrow_but_not_misspell_it(
     let question: Question = codec::from_json(br#"{"certificates": ["MAA="]}"#).unwrap();
     assert_eq!(question.certificates[0][..], [0x30, 0x00]);
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "option": {}}"#).is_err());
+    let at = |text: &str| {
+        let json = format!(r#"{{"certificates": [], "options": {{"as_of": {text}}}}}"#);
+        codec::from_json::<Question>(json.as_bytes()).map(|question| question.options.as_of)
+    };
+    for same in ["1795305600", r#""1795305600""#, r#""2026-11-22T00:00:00Z""#] {
+        assert_eq!(at(same).unwrap(), Some(Time::from_unix(1_795_305_600)), "{same}");
+    }
+    assert!(at(r#""yesterday""#).is_err());
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "options": {"dsn": "x"}}"#).is_err());
 }
 

@@ -39,6 +39,7 @@ pub(crate) enum CertVerb {
     ///   revocast cert check --anchor root.pem --cert leaf.pem --revocation none --dns www.example.org
     ///   revocast cert check --batch questions.jsonl
     ///   revocast cert check --cert leaf.pem --validator any --nats nats://127.0.0.1:4222
+    ///   revocast cert check --cert leaf.pem --validator validator-1 --as-of 2026-11-22T15:00:00Z
     #[command(verbatim_doc_comment)]
     Check(CheckArgs),
     /// Be told whenever the fleet's verdict on a certificate changes, until interrupted.

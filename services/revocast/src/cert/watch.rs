@@ -136,7 +136,7 @@ impl WatchArgs {
                     policy: self.policy.clone(),
                     dns: self.dns.clone(),
                     eku: self.eku.clone(),
-                    explain: false,
+                    ..QuestionOptions::default()
                 },
                 interest: WatchInterest::Start { lease_s },
             })

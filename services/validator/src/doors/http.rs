@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use revocast_daemon::{Context, Counter, RequestLimits, limited, refused, router, with_refusals};
 use revocast_messages::headers::says_json;
-use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Refusal, codec};
+use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
 
@@ -52,9 +52,6 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// The router of all routes, the operational ones among them.
 pub(crate) fn routes(doors: Doors, limits: &RequestLimits, context: &Context) -> Router {
-    for outcome in [Outcome::Valid, Outcome::Revoked, Outcome::Invalid, Outcome::Indeterminate] {
-        doors.judge.counts.answers.add(&[("outcome", &outcome.to_string())], 0);
-    }
     let answers = context.metrics.counter("revocast_http_answers", "answers by method, route and status");
     let routes = table()
         .into_iter()
@@ -88,6 +85,8 @@ struct Asked {
     dns: Option<String>,
     eku: Option<String>,
     explain: bool,
+    as_of: Option<String>,
+    as_known_at: Option<String>,
     /// Every certificate of the body is asked about, not only the first.
     each: bool,
 }
@@ -153,8 +152,12 @@ fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
         return Err("the body holds no certificate: JSON, DER, PEM or PKCS #7 is asked for".into());
     }
     let intermediates = if asked.each { Vec::new() } else { certificates.split_off(1) };
-    let Asked { policy, dns, eku, explain, each: _ } = asked;
-    Ok(Question { certificates, intermediates, options: QuestionOptions { policy, dns, eku, explain } })
+    let Asked { policy, dns, eku, explain, as_of, as_known_at, each: _ } = asked;
+    let at =
+        |said: Option<String>| said.map(|text| instant(&text).map_err(|why| why.to_string())).transpose();
+    let (as_of, as_known_at) = (at(as_of)?, at(as_known_at)?);
+    let options = QuestionOptions { policy, dns, eku, explain, as_of, as_known_at };
+    Ok(Question { certificates, intermediates, options })
 }
 
 fn answered(answer: Answer) -> Response {
@@ -177,6 +180,8 @@ struct ScopeState {
     this_update: String,
     next_update: Option<String>,
     crl_id: String,
+    /// Others of the same number: what they revoke is revoked, too.
+    conflicting: Vec<String>,
     applied_at_ms: i64,
     source: revocast_messages::Source,
 }
@@ -194,6 +199,7 @@ async fn scopes(State(doors): State<Doors>) -> Json<Vec<ScopeState>> {
         this_update: enforced.crl.this_update().to_string(),
         next_update: enforced.crl.next_update().map(|time| time.to_string()),
         crl_id: enforced.crl.id().to_string(),
+        conflicting: enforced.conflicting.iter().map(|crl| crl.id().to_string()).collect(),
         applied_at_ms: enforced.applied_at_ms,
         source: enforced.source,
     });

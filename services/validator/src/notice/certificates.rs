@@ -26,8 +26,12 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
     if !walk.live.learn_certificate(certificate.clone(), ToldBy::Notice) {
         return Ok(Outcome::Obsolete);
     }
-    let (journal, kept) = (walk.journal.clone(), certificate.clone());
-    blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
+    let (journal, kept, now_ms) = (walk.journal.clone(), certificate.clone(), walk.clock.now_ms());
+    blocking(move || {
+        journal.note_learned(kept.id(), now_ms)?;
+        journal.keep_certificate(&kept.id().0, kept.der())
+    })
+    .await?;
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     walk.events.tell(Event::Learned(certificate));
     Ok(Outcome::Learned)

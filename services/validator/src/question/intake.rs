@@ -31,7 +31,7 @@ pub(crate) fn read(question: Question, policies: &Policies) -> Result<Asked, Ref
     if certificates.is_empty() {
         return Err(malformed("the question is about no certificate".into()));
     }
-    let QuestionOptions { policy, dns, eku, explain } = options;
+    let QuestionOptions { policy, dns, eku, explain, .. } = options;
     let policy = policies.get(policy.as_deref()).ok_or_else(|| {
         let asked = policy.as_deref().unwrap_or_default();
         malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))

@@ -21,7 +21,7 @@ use super::policy::Policies;
 use super::search::{Found, Led};
 use crate::metrics::Counts;
 use crate::paths::Paths;
-use crate::state::Live;
+use crate::state::{Journal, Live};
 
 /// When contact with the broker last stood: milliseconds since the Unix epoch; never, at first. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ impl Freshness {
 #[derive(Clone)]
 pub(crate) struct Judge {
     pub live: Arc<Live>,
+    /// What was enforced once; a validator without a disk has nothing to say of the past.
+    pub journal: Option<Arc<Journal>>,
     pub policies: Arc<Policies>,
     /// Paths found before, and where new ones are told.
     pub paths: Arc<Paths>,
@@ -81,10 +83,13 @@ struct Missed {
 impl Judge {
     /// Answers a question; never fails: what cannot be judged is told in the answer.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
+        if question.options.is_historical() {
+            return self.answer_past(question).await;
+        }
         let started = Instant::now();
         let answer = match intake::read(question, &self.policies) {
             Ok(asked) => self.judge_all(asked).await,
-            Err(refusal) => self.said(String::new(), self.clock.now_ms(), Vec::new(), Some(refusal)),
+            Err(refusal) => self.refused(refusal),
         };
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();
@@ -205,7 +210,11 @@ impl Judge {
         Ok(())
     }
 
-    fn said(
+    pub(super) fn refused(&self, refusal: Refusal) -> Answer {
+        self.said(String::new(), self.clock.now_ms(), Vec::new(), Some(refusal))
+    }
+
+    pub(super) fn said(
         &self,
         policy: String,
         now_ms: i64,
@@ -220,6 +229,7 @@ impl Judge {
             freshness_s: age.map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
             judgements,
             refused,
+            past: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! 4. [`search`]: discover, validate, ask the live CRLs: the path engine of `revocast-pki` over [`crate::state::Live`]
 //! 5. [`answer`]: the verdict in words, with the CRLs that decided and their age
 //!
+//! A question about the past goes the same way over what was enforced once ([`history`]).
+//!
 //! [`judge`] takes a question through them; the [`policy`] says who is believed and what is required. Nothing that is
 //! remembered here says that a certificate is good: paths and right signatures are, revocation is looked up live for
 //! every question. A path newly found is told to the fleet by [`crate::paths`].
@@ -14,6 +16,7 @@ pub(crate) mod anchored;
 pub(crate) mod answer;
 pub(crate) mod cache;
 pub(crate) mod flight;
+pub(crate) mod history;
 pub(crate) mod intake;
 pub(crate) mod judge;
 pub(crate) mod policy;

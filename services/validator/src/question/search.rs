@@ -18,7 +18,7 @@ use super::{answer, policy};
 use crate::state::live::{MAX_CERTIFICATES, ToldBy};
 
 /// An explanation tells at most this many paths that were tried.
-const MAX_TOLD: usize = 16;
+pub(super) const MAX_TOLD: usize = 16;
 
 /// What was found out about a certificate.
 pub(crate) enum Found {

@@ -33,6 +33,9 @@ impl Asked {
                 "{count} intermediates are above the limit of {limit} for one watch"
             )));
         }
+        if options.is_historical() {
+            return Err(refused("the past does not change: a watch is about the present".into()));
+        }
         let target = Certificate::decode(certificate.0.clone())
             .map_err(|error| refused(format!("the certificate cannot be read: {error}")))?;
         // What it takes to explain a verdict is nothing to watch.
@@ -157,5 +160,7 @@ mod tests {
         }
         let unknown = QuestionOptions { policy: Some("strict".into()), ..QuestionOptions::default() };
         assert!(Asked::read(&leaf, &[], &unknown, &here).is_err());
+        let past = QuestionOptions { as_of: Some(Time::from_unix(1)), ..QuestionOptions::default() };
+        assert!(Asked::read(&leaf, &[], &past, &here).is_err());
     }
 }
