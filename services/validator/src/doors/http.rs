@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use revocast_daemon::{Context, Counter, RequestLimits, limited, refused, router, with_refusals};
 use revocast_messages::headers::says_json;
-use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Refusal, codec, instant};
+use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
 

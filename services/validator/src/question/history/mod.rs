@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use revocast_daemon::{Clock, blocking, every};
-use revocast_messages::{Answer, Blob, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal};
+use revocast_messages::{
+    Answer, Blob, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal,
+};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Entry, Reason};
