@@ -28,7 +28,7 @@ use crate::state::{Enforced, Live};
 /// A validator within this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Local {
-    judge: Judge,
+    pub(crate) judge: Judge,
     verifier: Verifier,
 }
 

@@ -15,6 +15,8 @@ mod offered;
 mod pace;
 mod receive;
 mod share;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod wanted;
 

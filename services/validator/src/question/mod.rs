@@ -22,7 +22,7 @@ pub(crate) mod judge;
 pub(crate) mod policy;
 pub(crate) mod search;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use judge::Judge;
 pub use policy::{Policies, PolicyError};

@@ -18,19 +18,24 @@ use tempfile::TempDir;
 
 use crate::{Local, PathsConfig, PolicyConfig, ValidatorConfig, Ways};
 
-const NOW: Time = Time::from_unix(1_795_305_600);
+pub(crate) const NOW: Time = Time::from_unix(1_795_305_600);
 const DAY: i64 = 86_400;
 /// The serial numbers of all issuing CAs, and of all leaves.
-const ISSUING: u8 = 2;
+pub(crate) const ISSUING: u8 = 2;
 const LEAF: u8 = 7;
 
-struct Holder {
-    name: Name,
-    key: SigningKey,
-    der: Vec<u8>,
+pub(crate) struct Holder {
+    pub(crate) name: Name,
+    pub(crate) key: SigningKey,
+    pub(crate) der: Vec<u8>,
 }
 
-fn holder(subject: &str, issuer: Option<&Holder>, bend: impl FnOnce(&mut CertificateTemplate)) -> Holder {
+/// A CA, unless it is bent into something else; by its own key without an issuer.
+pub(crate) fn holder(
+    subject: &str,
+    issuer: Option<&Holder>,
+    bend: impl FnOnce(&mut CertificateTemplate),
+) -> Holder {
     let (subject, key) = (name(subject).unwrap(), SigningKey::generate(KeyKind::Ed25519).unwrap());
     let validity = (NOW.plus(-DAY), NOW.plus(30 * DAY));
     let mut template = CertificateTemplate::ca(subject.clone(), key.spki(), &[ISSUING], validity);
@@ -41,7 +46,7 @@ fn holder(subject: &str, issuer: Option<&Holder>, bend: impl FnOnce(&mut Certifi
 }
 
 impl Holder {
-    fn leaf(&self, host: &str) -> Holder {
+    pub(crate) fn leaf(&self, host: &str) -> Holder {
         holder(&format!("CN={host}"), Some(self), |template| {
             template.basic_constraints = None;
             template.key_usage = None;
@@ -56,23 +61,23 @@ impl Holder {
         template.sign(entries, &self.key).unwrap()
     }
 
-    fn certificate(&self) -> Certificate {
+    pub(crate) fn certificate(&self) -> Certificate {
         Certificate::decode(self.der.clone()).unwrap()
     }
 }
 
-struct World {
-    root: Holder,
-    issuing: Holder,
-    leaf: Holder,
-    local: Local,
+pub(crate) struct World {
+    pub(crate) root: Holder,
+    pub(crate) issuing: Holder,
+    pub(crate) leaf: Holder,
+    pub(crate) local: Local,
     clock: Clock,
     _folder: TempDir,
 }
 
 impl World {
     /// The issuing CA is known, and both CRLs are enforced.
-    async fn new() -> World {
+    pub(crate) async fn new() -> World {
         World::with(|_| {}, |_| {}).await
     }
 
@@ -110,7 +115,7 @@ impl World {
         self.local.answer(question).await
     }
 
-    async fn judgement(&self, question: Question) -> Judgement {
+    pub(crate) async fn judgement(&self, question: Question) -> Judgement {
         self.ask(question).await.judgements.remove(0)
     }
 
@@ -120,7 +125,7 @@ impl World {
     }
 }
 
-fn about(leaf: &Holder) -> Question {
+pub(crate) fn about(leaf: &Holder) -> Question {
     Question { certificates: vec![leaf.der.clone().into()], ..Question::default() }
 }
 
@@ -286,6 +291,30 @@ async fn equal_questions_whose_path_is_invalid_are_all_answered() {
     }
     let Ways { kept, searched, joined } = world.local.ways();
     assert_eq!((kept, searched + joined), (0, 50));
+}
+
+#[tokio::test]
+async fn who_waits_for_the_search_of_another_is_answered_when_that_one_goes_away() {
+    let world = World::new().await;
+    // No search begins as long as somebody has all places.
+    let gate = world.local.judge.gate.clone();
+    let places = u32::try_from(gate.available_permits()).unwrap();
+    let taken = gate.clone().acquire_many_owned(places).await.unwrap();
+    let ask = || {
+        let (local, question) = (world.local.clone(), about(&world.leaf));
+        tokio::spawn(async move { local.answer(question).await })
+    };
+    let leading = ask();
+    tokio::task::yield_now().await;
+    let waiting = ask();
+    while world.local.ways().joined == 0 {
+        tokio::task::yield_now().await;
+    }
+    leading.abort();
+    assert!(leading.await.unwrap_err().is_cancelled());
+    drop(taken);
+    assert_eq!(waiting.await.unwrap().judgements[0].outcome, Outcome::Valid);
+    assert_eq!(world.local.ways(), Ways { kept: 0, searched: 1, joined: 1 });
 }
 
 #[tokio::test]
