@@ -1,5 +1,8 @@
 //! [`TestCa`]: a CA without a ledger, for tests that need CRLs as they please.
 
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use revocast_messages::{CertificateNotice, CrlNotice, Origin, Role};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
@@ -15,15 +18,26 @@ pub struct TestCa {
     pub certificate: Certificate,
 }
 
-/// When everything here is issued.
-const NOW: Time = Time::from_unix(1_795_305_600);
+/// When everything here is issued: an hour before the test, since services go by the system's clock.
+fn issued_at() -> Time {
+    static AT: OnceLock<Time> = OnceLock::new();
+    *AT.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Time::from_unix(i64::try_from(since.as_secs()).unwrap() - 3_600)
+    })
+}
 
 impl TestCa {
     /// A CA of this name (RFC 4514) with a key of its own.
     pub fn new(subject: &str) -> TestCa {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let subject = name(subject).unwrap();
-        let template = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], (NOW, NOW.plus(86_400)));
+        let template = CertificateTemplate::ca(
+            subject.clone(),
+            key.spki(),
+            &[1],
+            (issued_at(), issued_at().plus(86_400)),
+        );
         let certificate = Certificate::decode(template.sign(&subject, &key).unwrap()).unwrap();
         TestCa { key, certificate }
     }
@@ -35,11 +49,12 @@ impl TestCa {
 
     /// Its CRL of this number, with this many entries.
     pub fn crl(&self, number: u64, entries: u32) -> Crl {
-        let at = NOW.plus(i64::try_from(number).unwrap());
+        let at = issued_at().plus(i64::try_from(number).unwrap());
         let subject = self.certificate.subject().clone();
         let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(86_400));
-        let entries = (0..entries)
-            .map(|n| RevokedEntry::new(&(n + 0x0100_0000).to_be_bytes(), NOW).because(Reason::KeyCompromise));
+        let entries = (0..entries).map(|n| {
+            RevokedEntry::new(&(n + 0x0100_0000).to_be_bytes(), issued_at()).because(Reason::KeyCompromise)
+        });
         Crl::decode(template.sign(entries, &self.key).unwrap()).unwrap()
     }
 

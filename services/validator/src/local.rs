@@ -78,6 +78,7 @@ impl Local {
             adopted: Arc::default(),
             instance: config.instance.clone(),
             deadline: config.question_deadline,
+            discover: None,
             gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
         };
         Ok(Local { judge, verifier: Verifier::new(policies) })

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::acquire::{Acquirer, Find};
 use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
@@ -23,6 +24,7 @@ use crate::doors::feed::Feed;
 use crate::doors::http::Doors;
 use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
+use crate::elsewhere::Elsewhere;
 use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -35,9 +37,9 @@ use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
+use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError, history};
-use crate::state::live::ToldBy;
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
 use crate::watch::{self, WatchCounts, Watches};
@@ -103,8 +105,28 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         context.health.degraded("broker", "answering from the store; the notice streams were not read yet");
     }
 
-    let freshness = Freshness::default();
+    let name = format!("revocast/validator/{}", config.instance);
+    let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let fetcher = Fetcher::new(config.fetch.clone())?;
+    let elsewhere = Elsewhere::new(&bus, fetcher.clone());
     let nudge = Arc::new(Notify::new());
+    let discover = Discover::new(DiscoverParts {
+        elsewhere: elsewhere.clone(),
+        live: live.clone(),
+        policies: policies.clone(),
+        verifier: verifier.clone(),
+        learner: Learner {
+            live: live.clone(),
+            journal: journal.clone(),
+            events: events.clone(),
+            clock: context.clock.clone(),
+            nudge: nudge.clone(),
+        },
+        clock: context.clock.clone(),
+        config: config.discovery.clone(),
+        counts: DiscoveryCounts::new(&context.metrics),
+    });
+    let freshness = Freshness::default();
     let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
@@ -117,18 +139,19 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         adopted: nudge.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
+        discover: Some(discover),
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
     };
+    let find = Find::new(live.clone(), elsewhere, &config.acquire, &config.repositories);
+    let acquirer = Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
     let mut tasks = JoinSet::new();
     let feed = Feed::new(context.clock.now_ms());
     tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
     let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
-    let http = Doors { judge: judge.clone(), live: live.clone(), events: told };
+    let http = Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: live.clone(), events: told };
     let routes = doors::http::routes(http, &config.requests, &context);
     let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
-    let name = format!("revocast/validator/{}", config.instance);
-    let bus = Bus::connect_eventually(&config.bus, &name).await?;
     let home = Home {
         live: live.clone(),
         verifier: verifier.clone(),
@@ -138,7 +161,6 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         health: context.health.clone(),
     };
     let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
-    let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
         live,
@@ -193,6 +215,11 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
     });
+    let requests = config.acquire.concurrent;
+    tasks.spawn({
+        let bus = bus.clone();
+        async move { match doors::acquire::keep_open(&bus, &acquirer, requests).await {} }
+    });
     for bridge in bridges {
         tasks.spawn(async move { match bridge.run().await {} });
     }
@@ -229,7 +256,7 @@ fn recall(
 ) -> Result<(), RunError> {
     for der in journal.certificates()? {
         if let Ok(certificate) = Certificate::decode(der) {
-            live.learn_certificate(certificate, ToldBy::Notice);
+            live.insert_certificate(certificate);
         }
     }
     let marks = journal.marks()?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use revocast_messages::{Blob, Question, QuestionOptions, Refusal};
+use revocast_messages::{Blob, Question, Refusal};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::Digest;
 use revocast_pki::path::{AskedName, Graph};
@@ -13,49 +13,57 @@ use super::policy::{Effective, Policies, Policy};
 
 /// A question that can be judged.
 pub(crate) struct Asked {
-    /// What is asked about.
-    pub certificates: Vec<Blob>,
-    intermediates: Vec<Blob>,
+    question: Arc<Question>,
     pub policy: Arc<Policy>,
     /// The policy's requirements, narrowed by the question's options.
     pub effective: Arc<Effective>,
     pub name: Option<AskedName>,
     pub explain: bool,
+    /// Candidates that were found beside the question's.
+    pub found: Vec<Certificate>,
 }
 
 /// Reads a question under the validator's policies.
-pub(crate) fn read(question: Question, policies: &Policies) -> Result<Asked, Refusal> {
-    let Question { certificates, intermediates, options } = question;
-    bounded("certificates", certificates.len(), Question::MAX_CERTIFICATES)?;
-    bounded("intermediates", intermediates.len(), Question::MAX_INTERMEDIATES)?;
-    if certificates.is_empty() {
+pub(crate) fn read(question: Arc<Question>, policies: &Policies) -> Result<Asked, Refusal> {
+    bounded("certificates", question.certificates.len(), Question::MAX_CERTIFICATES)?;
+    bounded("intermediates", question.intermediates.len(), Question::MAX_INTERMEDIATES)?;
+    if question.certificates.is_empty() {
         return Err(malformed("the question is about no certificate".into()));
     }
-    let QuestionOptions { policy, dns, eku, explain, .. } = options;
-    let policy = policies.get(policy.as_deref()).ok_or_else(|| {
-        let asked = policy.as_deref().unwrap_or_default();
+    let options = &question.options;
+    let policy = policies.get(options.policy.as_deref()).ok_or_else(|| {
+        let asked = options.policy.as_deref().unwrap_or_default();
         malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))
     })?;
     Ok(Asked {
-        certificates,
-        intermediates,
-        effective: policy.narrowed(eku.as_deref()).map_err(malformed)?,
+        effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?,
         policy: policy.clone(),
-        name: dns.map(AskedName::Dns),
-        explain,
+        name: options.dns.clone().map(AskedName::Dns),
+        explain: options.explain,
+        found: Vec::new(),
+        question,
     })
 }
 
 impl Asked {
-    /// The certificates that the question brings along. One that cannot be read helps nobody, and hurts nobody.
+    /// What is asked about.
+    pub(crate) fn certificates(&self) -> &[Blob] {
+        &self.question.certificates
+    }
+
+    /// The certificates that the question brings along, and those found beside it. One that cannot be read helps
+    /// nobody, and hurts nobody.
     pub(crate) fn candidates(&self) -> Graph {
-        self.intermediates.iter().filter_map(|der| decode(der).ok()).collect()
+        let offered = self.question.intermediates.iter().filter_map(|der| decode(der).ok());
+        offered.chain(self.found.iter().cloned()).collect()
     }
 
     /// What tells these candidates from others.
     pub(crate) fn candidates_digest(&self) -> Digest {
-        let mut all = Vec::with_capacity(self.intermediates.iter().map(|der| der.len() + 8).sum());
-        for der in &self.intermediates {
+        let offered = self.question.intermediates.iter().map(|der| &der[..]);
+        let found = self.found.iter().map(|certificate| &certificate.der()[..]);
+        let mut all = Vec::new();
+        for der in offered.chain(found) {
             all.extend((der.len() as u64).to_be_bytes());
             all.extend_from_slice(der);
         }

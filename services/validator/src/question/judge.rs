@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use revocast_daemon::Clock;
 use revocast_messages::{Answer, Instance, Judgement, Question, Refusal};
 use revocast_pki::asn1::Time;
+use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
 use revocast_pki::verdict::Outcome;
 use tokio::sync::{Notify, Semaphore};
 
 use super::answer;
+use super::discover::Discover;
 use super::flight::{Flight, FlightKey};
 use super::intake::{self, Asked};
 use super::policy::Policies;
@@ -64,6 +66,8 @@ pub(crate) struct Judge {
     pub adopted: Arc<Notify>,
     pub instance: Instance,
     pub deadline: Duration,
+    /// Looks further where what is at hand leads nowhere.
+    pub discover: Option<Discover>,
     /// Questions that may be searched for at once.
     pub gate: Arc<Semaphore>,
 }
@@ -87,10 +91,15 @@ impl Judge {
             return self.answer_past(question).await;
         }
         let started = Instant::now();
-        let answer = match intake::read(question, &self.policies) {
-            Ok(asked) => self.judge_all(asked).await,
-            Err(refusal) => self.refused(refusal),
-        };
+        let question = Arc::new(question);
+        let mut answer = self.judged(question.clone(), Vec::new()).await;
+        let is_invalid = |judgement: &Judgement| judgement.outcome == revocast_messages::Outcome::Invalid;
+        if let Some(discover) = &self.discover
+            && answer.judgements.iter().any(is_invalid)
+        {
+            let again = |found| self.judged(question.clone(), found);
+            answer = Box::pin(discover.beyond(&question, answer, started + self.deadline, again)).await;
+        }
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();
         }
@@ -98,11 +107,19 @@ impl Judge {
         answer
     }
 
+    /// Judges with candidates that were found beside the question's.
+    async fn judged(&self, question: Arc<Question>, found: Vec<Certificate>) -> Answer {
+        match intake::read(question, &self.policies) {
+            Ok(asked) => self.judge_all(Asked { found, ..asked }).await,
+            Err(refusal) => self.refused(refusal),
+        }
+    }
+
     async fn judge_all(&self, asked: Asked) -> Answer {
         let now_ms = self.clock.now_ms();
-        let mut judgements = Vec::with_capacity(asked.certificates.len());
+        let mut judgements = Vec::with_capacity(asked.certificates().len());
         let mut missed = Vec::new();
-        for (index, der) in asked.certificates.iter().enumerate() {
+        for (index, der) in asked.certificates().iter().enumerate() {
             let id = CertId::of(der);
             judgements.push(self.known(id, &asked, now_ms).unwrap_or_else(|| {
                 missed.push(Missed { index, id });

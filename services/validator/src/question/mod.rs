@@ -3,7 +3,8 @@
 //! 1. [`intake`]: certificates, candidates and options, within their limits; options narrow a policy, never widen it
 //! 2. [`cache`]: a path that was found valid before, its certificates looked up in the live CRLs; else
 //! 3. [`flight`]: equal questions of the same moment share one
-//! 4. [`search`]: discover, validate, ask the live CRLs: the path engine of `revocast-pki` over [`crate::state::Live`]
+//! 4. [`search`]: validate, ask the live CRLs: the path engine of `revocast-pki` over [`crate::state::Live`]; what has no
+//!    path goes on to [`discover`], which asks a repository and the URLs that certificates name
 //! 5. [`answer`]: the verdict in words, with the CRLs that decided and their age
 //!
 //! A question about the past goes the same way over what was enforced once ([`history`]).
@@ -15,6 +16,7 @@
 pub(crate) mod anchored;
 pub(crate) mod answer;
 pub(crate) mod cache;
+pub(crate) mod discover;
 pub(crate) mod flight;
 pub(crate) mod history;
 pub(crate) mod intake;
@@ -24,5 +26,6 @@ pub(crate) mod search;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use discover::DiscoveryConfig;
 pub(crate) use judge::Judge;
 pub use policy::{Policies, PolicyError};

@@ -159,19 +159,27 @@ impl Policy {
                 AlgorithmPolicy::default()
             },
         };
+        Ok(Policy {
+            max_crl_age: config.max_crl_age,
+            fresh_within: config.fresh_within,
+            ..Policy::of(name, believed, requirements)
+        })
+    }
+
+    fn of(name: &str, believed: Vec<Anchor>, requirements: Requirements) -> Policy {
         let anchors: Anchors = believed.iter().cloned().collect();
         let digest = anchors.digest();
-        Ok(Policy {
+        Policy {
             name: name.to_owned(),
             anchors,
             plain: Arc::new(Effective::of(requirements.clone(), &digest)),
             by_purpose: by_purpose(&requirements, &digest),
             requirements,
-            max_crl_age: config.max_crl_age,
-            fresh_within: config.fresh_within,
+            max_crl_age: None,
+            fresh_within: None,
             believed,
             digest,
-        })
+        }
     }
 
     /// What it requires when a question asks for a purpose, by name or dotted. A purpose narrows a policy without
@@ -217,6 +225,14 @@ const PURPOSES: [(&str, &str); 6] = [
     ("timeStamping", "1.3.6.1.5.5.7.3.8"),
     ("OCSPSigning", "1.3.6.1.5.5.7.3.9"),
 ];
+
+#[cfg(test)]
+impl Policy {
+    /// A policy that asks for nothing but a path to this anchor.
+    pub(crate) fn believing(anchor: Certificate) -> Policy {
+        Policy::of("default", vec![Anchor::from_certificate(anchor)], Requirements::default())
+    }
+}
 
 /// A purpose by name, or any identifier in its dotted form.
 pub(crate) fn purpose(text: &str) -> Option<OidBuf> {

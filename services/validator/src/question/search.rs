@@ -61,7 +61,7 @@ impl Judge {
     pub(crate) fn search_led(&self, asked: &Asked, led: Vec<Led>) {
         let candidates = asked.candidates();
         for one in led {
-            let found = match asked.certificates.get(one.index) {
+            let found = match asked.certificates().get(one.index) {
                 Some(der) => self.find(asked, &candidates, one.id, der),
                 None => Found::Unreadable("it is not there".into()),
             };

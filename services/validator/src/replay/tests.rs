@@ -145,6 +145,7 @@ pub(crate) fn remembering(
         adopted: Arc::default(),
         instance: "v-1".parse().unwrap(),
         deadline: std::time::Duration::from_secs(60),
+        discover: None,
         gate: Arc::new(tokio::sync::Semaphore::new(1)),
     };
     (folder, judge, simulation.clock)

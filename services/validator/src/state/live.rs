@@ -165,11 +165,16 @@ impl Live {
 
     /// The same for one that others know as well.
     pub(crate) fn learn_certificate(&self, certificate: Certificate, by: ToldBy) -> bool {
+        self.note_told(&certificate, by);
+        self.insert_certificate(certificate)
+    }
+
+    /// Remembers that others know a certificate as well.
+    pub(crate) fn note_told(&self, certificate: &Certificate, by: ToldBy) {
         let id = certificate.id();
         if by == ToldBy::Notice || !self.told.contains_key(&id) {
             self.told.insert(id, (certificate.clone(), by));
         }
-        self.insert_certificate(certificate)
     }
 
     /// A certificate that a notice brought, and that everybody knows by its identity therefore.
@@ -191,6 +196,16 @@ impl Live {
     /// How many certificates are known.
     pub(crate) fn certificates(&self) -> usize {
         self.certificates.load(Ordering::Relaxed)
+    }
+
+    /// The known certificates of which this holds, at most so many.
+    pub(crate) fn certificates_that(
+        &self,
+        holds: impl Fn(&Certificate) -> bool,
+        limit: usize,
+    ) -> Vec<Certificate> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        graph.iter().filter(|certificate| holds(certificate)).take(limit).cloned().collect()
     }
 
     /// Every CA certificate that is known, in no order.

@@ -100,9 +100,9 @@ impl Judge {
         let judge = self.clone();
         blocking(move || {
             let _permit = permit;
-            let options = question.options.clone();
-            match intake::read(question, &judge.policies) {
-                Ok(asked) => judge.judge_past(&asked, &options),
+            let question = Arc::new(question);
+            match intake::read(question.clone(), &judge.policies) {
+                Ok(asked) => judge.judge_past(&asked, &question.options),
                 Err(refusal) => judge.refused(refusal),
             }
         })
@@ -131,7 +131,7 @@ impl Judge {
                 (Ok(_), _, why) => untold(id, why.as_deref().unwrap_or(NO_HISTORY)),
             }
         };
-        let judgements = asked.certificates.iter().map(judge_one).collect();
+        let judgements = asked.certificates().iter().map(judge_one).collect();
         let past = Some(Past { as_of: instants.as_of, as_known_at: instants.as_known_at });
         Answer { past, ..self.said(asked.policy.name.clone(), now_ms, judgements, None) }
     }
