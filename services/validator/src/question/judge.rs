@@ -110,7 +110,10 @@ impl Judge {
     /// Judges with candidates that were found beside the question's.
     async fn judged(&self, question: Arc<Question>, found: Vec<Certificate>) -> Answer {
         match intake::read(question, &self.policies) {
-            Ok(asked) => self.judge_all(Asked { found, ..asked }).await,
+            Ok(mut asked) => {
+                asked.found = found;
+                self.judge_all(asked).await
+            }
             Err(refusal) => self.refused(refusal),
         }
     }
