@@ -166,7 +166,12 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         live,
         journal,
         verifier,
-        sources: Sources::Fleet(Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes)),
+        sources: Sources::Fleet(Box::new(Fetch::new(
+            &bus,
+            fetcher,
+            config.instance.clone(),
+            config.max_crl_bytes,
+        ))),
         repositories: Repositories { prefixes: config.repositories.clone() },
         receipts: receipts.clone(),
         aside,
