@@ -23,11 +23,13 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         let why = format!("{MAX_CERTIFICATES} certificates are known, and no more are taken in");
         return Ok(Outcome::Aside { word: "limit", why });
     }
-    if !walk.live.insert_certificate(certificate.clone()) {
+    if walk.live.knows(&certificate) {
         return Ok(Outcome::Obsolete);
     }
+    // On the disk before it is known: what is known counts as done when the notice comes again.
     let (journal, kept) = (walk.journal.clone(), certificate.clone());
     blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
+    walk.live.insert_certificate(certificate.clone());
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     walk.events.tell(Event::Learned(certificate));
     Ok(Outcome::Learned)

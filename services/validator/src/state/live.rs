@@ -73,6 +73,8 @@ pub(crate) struct Live {
     by_issuer: DashMap<Name, Vec<(ScopeKey, Crl)>>,
     graph: RwLock<Graph>,
     certificates: AtomicUsize,
+    /// Where the marks stood at start; written then only, so bounded by the journal.
+    marks: DashMap<ScopeKey, CrlOrder>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -84,6 +86,7 @@ impl Live {
             by_issuer: DashMap::new(),
             graph: RwLock::new(Graph::new()),
             certificates: AtomicUsize::new(0),
+            marks: DashMap::new(),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -120,11 +123,26 @@ impl Live {
         self.scopes.insert(scope, enforced);
     }
 
+    /// Says where the mark of a scope stands, whether its CRL can still be read or not.
+    pub(crate) fn remember_mark(&self, scope: ScopeKey, order: CrlOrder) {
+        self.marks.insert(scope, order);
+    }
+
+    /// Where the mark of a scope stood at start.
+    pub(crate) fn mark(&self, scope: &ScopeKey) -> Option<CrlOrder> {
+        self.marks.get(scope).map(|mark| *mark)
+    }
+
     /// Takes in a certificate that may help to build paths; tells whether it was new.
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
         let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
         self.certificates.fetch_add(usize::from(new), Ordering::Relaxed);
         new
+    }
+
+    /// Whether this very certificate is known.
+    pub(crate) fn knows(&self, certificate: &Certificate) -> bool {
+        self.by_subject(certificate.subject()).contains(certificate)
     }
 
     /// How many certificates are known.
