@@ -1,4 +1,6 @@
-//! [`TestCa`]: a CA without a ledger, for tests that need CRLs as they please.
+//! [`TestCa`]: a CA without a ledger, for tests that need certificates and CRLs as they please.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use revocast_messages::{CertificateNotice, CrlNotice, Origin, Role};
 use revocast_pki::asn1::Time;
@@ -7,25 +9,55 @@ use revocast_pki::crl::{Crl, Reason};
 use revocast_pki::identity::{CrlNumber, IssuerId};
 use revocast_pki::mint::{CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry, SigningKey, name};
 
-/// A CA with a self-signed certificate.
+/// A CA with a key and a certificate of its own.
 pub struct TestCa {
     /// Its key.
     pub key: SigningKey,
     /// Its certificate.
     pub certificate: Certificate,
+    /// Who signed its certificate.
+    above: IssuerId,
+    /// Since when it is a CA; its CRL of number n is issued n seconds later.
+    since: Time,
 }
 
-/// When everything here is issued.
+/// When everything is issued of which nobody asks whether it is valid today.
 const NOW: Time = Time::from_unix(1_795_305_600);
+const HOUR: i64 = 3_600;
+/// From thisUpdate to nextUpdate.
+const CRL_LIFE: i64 = 24 * HOUR;
+/// Certificates outlive CRLs.
+const CERTIFICATE_LIFE: i64 = 30 * CRL_LIFE;
 
 impl TestCa {
-    /// A CA of this name (RFC 4514) with a key of its own.
+    /// A CA of this name (RFC 4514) with a key of its own and a self-signed certificate.
     pub fn new(subject: &str) -> TestCa {
+        TestCa::found(subject, NOW, None)
+    }
+
+    /// The same, for whoever looks at the clock of the system: all it issues is valid now.
+    pub fn today(subject: &str) -> TestCa {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        TestCa::found(subject, Time::from_unix(i64::try_from(now).unwrap() - HOUR), None)
+    }
+
+    /// A CA below this one.
+    pub fn subordinate(&self, subject: &str) -> TestCa {
+        TestCa::found(subject, self.since, Some(self))
+    }
+
+    fn found(subject: &str, since: Time, above: Option<&TestCa>) -> TestCa {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let subject = name(subject).unwrap();
-        let template = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], (NOW, NOW.plus(86_400)));
-        let certificate = Certificate::decode(template.sign(&subject, &key).unwrap()).unwrap();
-        TestCa { key, certificate }
+        let validity = (since, since.plus(CERTIFICATE_LIFE));
+        let template = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], validity);
+        let der = match above {
+            Some(above) => template.sign(above.certificate.subject(), &above.key),
+            None => template.sign(&subject, &key),
+        };
+        let certificate = Certificate::decode(der.unwrap()).unwrap();
+        let above = above.map_or_else(|| certificate.as_issuer(), TestCa::issuer);
+        TestCa { key, certificate, above, since }
     }
 
     /// Who it is as a signer.
@@ -33,13 +65,22 @@ impl TestCa {
         self.certificate.as_issuer()
     }
 
+    /// The certificate number `n` of those that it issued: on its CRLs of more than `n` entries.
+    pub fn leaf(&self, n: u32) -> Certificate {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let validity = (self.since, self.since.plus(CERTIFICATE_LIFE));
+        let subject = name(&format!("CN=leaf {n}")).unwrap();
+        let template = CertificateTemplate::new(subject, key.spki(), &serial(n), validity);
+        Certificate::decode(template.sign(self.certificate.subject(), &self.key).unwrap()).unwrap()
+    }
+
     /// Its CRL of this number, with this many entries.
     pub fn crl(&self, number: u64, entries: u32) -> Crl {
-        let at = NOW.plus(i64::try_from(number).unwrap());
+        let at = self.since.plus(i64::try_from(number).unwrap());
         let subject = self.certificate.subject().clone();
-        let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(86_400));
-        let entries = (0..entries)
-            .map(|n| RevokedEntry::new(&(n + 0x0100_0000).to_be_bytes(), NOW).because(Reason::KeyCompromise));
+        let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(CRL_LIFE));
+        let entries =
+            (0..entries).map(|n| RevokedEntry::new(&serial(n), self.since).because(Reason::KeyCompromise));
         Crl::decode(template.sign(entries, &self.key).unwrap()).unwrap()
     }
 
@@ -51,12 +92,16 @@ impl TestCa {
     /// A notice of its certificate, as an authority would publish it.
     pub fn certificate_notice(&self) -> CertificateNotice {
         CertificateNotice {
-            issuer: self.issuer(),
+            issuer: self.above,
             certificate: self.certificate.der().clone().into(),
             origin: origin(),
             locations: Vec::new(),
         }
     }
+}
+
+fn serial(n: u32) -> [u8; 4] {
+    (n + 0x0100_0000).to_be_bytes()
 }
 
 fn origin() -> Origin {
