@@ -21,10 +21,10 @@ test: build
 	then $(CARGO) nextest run --locked --workspace; \
 	else $(CARGO) test --locked --workspace; fi
 
-## Against foreign programs: the OpenSSL command line.
+## Against foreign programs: the OpenSSL command line, curl, Python.
 interop: build
 	@sh ops/interop.sh
-	@export NATS_SERVER="$(NATS_SERVER_PATH)"; $(CARGO) test --locked -p revocast-tests --test interop
+	@export NATS_SERVER="$(NATS_SERVER_PATH)"; $(CARGO) test --locked -p revocast-tests --test interop --test clients
 
 ## Formatting, lints, licences, sources, crate homes.
 check:

@@ -1,10 +1,17 @@
 #!/bin/sh
-# The foreign programs that `make interop` runs against, from the distribution's packages.
+# The foreign programs that `make interop` runs against: openssl and curl from the distribution's packages, nats-py from
+# PyPI into the project's cache.
 set -eu
-if command -v openssl >/dev/null; then exit 0; fi
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssl >/dev/null
-else
-    echo "make interop needs the openssl command line: install it and run again" >&2
-    exit 1
+missing=
+for program in openssl curl; do command -v "$program" >/dev/null || missing="$missing $program"; done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        # Split into words on purpose.
+        # shellcheck disable=SC2086
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
+    else
+        echo "make interop needs$missing on the command line: install and run again" >&2
+        exit 1
+    fi
 fi
+sh "$(dirname "$0")/nats-py.sh" >/dev/null

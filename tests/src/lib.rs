@@ -7,6 +7,7 @@
 
 mod askers;
 mod ca;
+mod events;
 mod fleet;
 mod http;
 mod load;
@@ -14,11 +15,14 @@ mod nats_cluster;
 mod nats_server;
 mod process;
 mod proxy;
+mod schema;
+mod tls;
 mod validator;
 mod world;
 
 pub use askers::{Asked, Askers, Tally};
 pub use ca::TestCa;
+pub use events::{EventStream, ServerEvent};
 pub use fleet::{Fleet, program};
 pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
 pub use load::LoadedFleet;
@@ -26,6 +30,8 @@ pub use nats_cluster::NatsCluster;
 pub use nats_server::{NatsServer, PASSWORD, nats_server};
 pub use process::{Process, signal};
 pub use proxy::Proxy;
+pub use schema::Schemas;
+pub use tls::TlsFiles;
 pub use validator::{Said, ValidatorProcess, debts};
 pub use world::{World, receipt};
 

@@ -21,8 +21,8 @@ pub struct NatsServer {
 }
 
 /// The users of `nats/accounts.conf`: one per role, and the system's.
-const USERS: [&str; 8] =
-    ["sys", "authority", "repository", "watcher", "validator", "client", "monitor", "operator"];
+const USERS: [&str; 9] =
+    ["sys", "authority", "repository", "watcher", "validator", "bridge", "client", "monitor", "operator"];
 
 /// Everybody's password in the tests.
 pub const PASSWORD: &str = "of-the-tests";

@@ -48,7 +48,7 @@ fn every_file_that_compose_mounts_exists() {
 #[test]
 fn every_password_that_the_broker_reads_is_made_and_handed_over() {
     let read = words(&text("nats/accounts.conf"), "REVOCAST_NATS_");
-    assert_eq!(read.len(), 8, "{read:?}");
+    assert_eq!(read.len(), 9, "{read:?}");
     let (compose, made) = (text("compose.yaml"), text("ops/passwords.sh"));
     for name in read {
         assert!(

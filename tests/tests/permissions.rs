@@ -14,7 +14,7 @@ use revocast_bus::{
     Bus, BusConfig, BusError, Followed, Follower, Published, ServiceSpec, Standing, Stored, serve,
 };
 use revocast_fleet::{Overview, Publisher, beat};
-use revocast_messages::{CrlNotice, Instance, Origin, Role, subjects};
+use revocast_messages::{CrlNotice, Instance, Origin, Role, decode, subjects};
 use revocast_tests::{
     DEADLINE, Fleet, NatsCluster, NatsServer, PASSWORD, PlainServer, TestCa, eventually, free_address, http,
 };
@@ -47,6 +47,9 @@ async fn the_fleet_does_its_whole_job_and_the_broker_denies_none_of_it() {
     assert_eq!(fleet.verdict("v2", "leaf.crt").as_deref(), Some("revoked"));
     fleet.json(&["nats", "check"]);
     assert!(fleet.run(&["notices", "tail", "--heads", "--limit", "1"]).status.success());
+    let members = fleet.json(&["status", "--validators"]);
+    assert_eq!(members.as_array().unwrap().len(), 2, "{members}");
+    assert!(fleet.json(&["notices", "record", "--out", "all.rec"])["messages"].as_u64() > Some(0));
     // A message that cannot be read is put aside.
     let authority = fleet.nats.as_role("authority").await;
     let subject = format!("pki.notice.crl.authority.{}.{}.complete", "00".repeat(16), "11".repeat(16));
@@ -187,10 +190,27 @@ async fn the_monitor_reads_the_status_and_whatever_services_say_of_themselves() 
     let overview = Overview::read(&monitor, NOW_MS).await.unwrap();
     assert_eq!(overview.scopes().len(), 1);
     assert!(monitor.check(&built_in()).await.unwrap().is_empty());
+    // A recording holds the CRLs that notices name.
+    let head = last_message(&monitor, subjects::NOTICES).await;
+    let notice: CrlNotice = decode(&head.payload).unwrap();
+    let objects = monitor.objects(subjects::CRLS, subjects::LEASES, "monitor").await.unwrap();
+    objects.get(&notice.digest.to_string(), 1 << 24).await.unwrap();
     let _service = refusing_validator(&server).await;
     let told = monitor.ask("$SRV.PING", &Vec::new(), Bytes::new(), DEADLINE).await.unwrap();
     assert!(String::from_utf8_lossy(&told).contains("refusing"), "{told:?}");
     assert_nothing_was_denied(&server);
+}
+
+/// The last notice of a CRL in a stream.
+async fn last_message(bus: &Bus, stream: &str) -> Stored {
+    let mut follower = Follower::new(bus, stream, subjects::ALL_NOTICES, None);
+    loop {
+        match tokio::time::timeout(DEADLINE, follower.next()).await.unwrap() {
+            Followed::Head(head) if decode::<CrlNotice>(&head.payload).is_ok() => return head,
+            Followed::Attached { .. } => panic!("there is no notice in {stream}"),
+            _ => {}
+        }
+    }
 }
 
 /// What a role tries.
@@ -216,7 +236,7 @@ async fn attempt(bus: &Bus, attempt: &Attempt) -> Result<(), BusError> {
 async fn nobody_does_what_is_not_his() {
     use Attempt::{Ask, Publish};
     let server = NatsServer::with_accounts().await;
-    let fleet = ["authority", "repository", "watcher", "validator", "client", "monitor"];
+    let fleet = ["authority", "repository", "watcher", "validator", "bridge", "client", "monitor"];
     let mut cases: Vec<(&str, Attempt)> = Vec::new();
     for role in fleet {
         for subject in [
@@ -242,6 +262,8 @@ async fn nobody_does_what_is_not_his() {
         ("watcher", "pki.heartbeat.authority.a"),
         ("validator", "pki.notice.crl.authority.i.s.complete"),
         ("validator", "pki.notice.crl.repository.i.s.complete"),
+        ("bridge", "pki.notice.crl.authority.i.s.complete"),
+        ("bridge", "pki.notice.cert.repository.i.c"),
         ("client", "pki.notice.crl.authority.i.s.complete"),
         ("monitor", "pki.notice.crl.authority.i.s.complete"),
         ("operator", "pki.notice.crl.authority.i.s.complete"),
@@ -250,6 +272,11 @@ async fn nobody_does_what_is_not_his() {
     }
     for (role, stream, subject) in [
         ("authority", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
+        ("bridge", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
+        ("bridge", subjects::SIGHTINGS, "pki.heartbeat.validator.v"),
+        ("bridge", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
+        ("bridge", subjects::ASIDE, "pki.aside.v"),
+        ("bridge", "KV_leases", "$KV.leases.fetch.x"),
         ("client", subjects::SIGHTINGS, "pki.notice.crl.watcher.i.s.complete"),
         ("client", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
         ("authority", subjects::RECEIPTS, "pki.receipt.v.i.s.complete"),
@@ -259,19 +286,35 @@ async fn nobody_does_what_is_not_his() {
         ("client", "OBJ_crls", "$O.crls.C.x"),
         ("monitor", "OBJ_crls", "$O.crls.M.x"),
         ("repository", "KV_leases", "$KV.leases.fetch.x"),
+        ("client", "KV_watches", "$KV.watches.w.c"),
+        ("authority", "KV_watches", "$KV.watches.w.c"),
+        ("client", subjects::VERDICTS, "pki.verdict.w"),
+        ("watcher", subjects::VERDICTS, "pki.verdict.w"),
+        // Only the broker says a verdict again.
+        ("validator", subjects::VERDICTS, "pki.told.w"),
+        ("client", subjects::VERDICTS, "pki.told.w"),
     ] {
         cases.push((role, Publish(stream, subject)));
     }
     for (role, subject) in [
         ("client", "pki.subscribe.all.v"),
+        ("bridge", "pki.subscribe.all.v"),
+        ("bridge", "pki.validate"),
+        ("bridge", "$JS.API.CONSUMER.CREATE.NOTICES.f.pki.>"),
+        ("bridge", "$JS.API.CONSUMER.CREATE.SIGHTINGS.f.pki.>"),
+        ("bridge", "$JS.API.STREAM.INFO.RECEIPTS"),
         ("monitor", "pki.validate"),
         ("authority", "pki.validate"),
         ("client", "$JS.API.STREAM.INFO.NOTICES"),
+        ("client", "$JS.API.STREAM.INFO.VERDICTS"),
+        ("client", "$JS.API.DIRECT.GET.VERDICTS.pki.verdict.w"),
+        ("client", "$JS.API.CONSUMER.MSG.NEXT.VERDICTS.x"),
+        ("monitor", "pki.watch"),
         ("client", "$SRV.PING"),
     ] {
         cases.push((role, Ask(subject)));
     }
-    for role in ["authority", "repository", "watcher", "validator", "client", "monitor", "operator"] {
+    for role in fleet.into_iter().chain(["operator"]) {
         let bus = server.as_role(role).await;
         for (_, tried) in cases.iter().filter(|(who, _)| *who == role) {
             let (Ask(subject) | Publish(_, subject)) = tried;
@@ -285,7 +328,7 @@ async fn nobody_does_what_is_not_his() {
 async fn the_declarations_are_the_operators_to_apply() {
     let server = NatsServer::with_accounts().await;
     let more = Declaration::parse("more", r#"{"name": "MORE", "subjects": ["more"]}"#).unwrap();
-    for role in ["authority", "repository", "watcher", "validator", "client", "monitor"] {
+    for role in ["authority", "repository", "watcher", "validator", "bridge", "client", "monitor"] {
         let denied = server.as_role(role).await.apply(&more).await;
         assert!(matches!(denied, Err(BusError::Denied { .. })), "{role}: {denied:?}");
     }
@@ -354,7 +397,14 @@ async fn nobody_hears_the_inbox_of_another() {
         ("client", "_INBOX.>"),
         ("client", ">"),
         ("client", "pki.validate"),
+        // Whatever is said there may have been refused.
+        ("client", "pki.verdict.*"),
+        ("validator", "pki.told.*"),
+        // Only as one of the validators that share the requests out.
+        ("validator", "pki.watch"),
         ("validator", "_INBOX_client.>"),
+        ("bridge", "pki.notice.>"),
+        ("bridge", "_INBOX_validator.>"),
         // Only as one of the validators that share the questions out.
         ("validator", "pki.validate"),
         ("watcher", "pki.notice.>"),

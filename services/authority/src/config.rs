@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::DoorConfig;
 use revocast_messages::Instance;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ pub struct AuthorityConfig {
     pub bus: BusConfig,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub listen: SocketAddr,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
     /// How often it says that it is alive.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
@@ -40,6 +43,7 @@ impl Default for AuthorityConfig {
             ledger: "authority.db".into(),
             bus: BusConfig::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8441)),
+            http: DoorConfig::default(),
             heartbeat: Duration::from_secs(10),
             reassert: Duration::from_secs(300),
             renew_share: 0.25,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError};
-use revocast_daemon::{Clock, Context, Counter, every, listen, router};
+use revocast_daemon::{Clock, Context, Counter, DoorError, every, open_door, router};
 use revocast_fleet::beat;
 use revocast_fleet::registrar::{self, Knowledge, Responsible};
 use revocast_messages::{Role, ScopeState};
@@ -28,8 +28,8 @@ pub enum RunError {
     #[error(transparent)]
     Bus(#[from] BusError),
     /// The HTTP door does not open.
-    #[error("{0}")]
-    Listen(#[from] std::io::Error),
+    #[error(transparent)]
+    Door(#[from] DoorError),
 }
 
 /// Another process may have written into the outbox: it is looked at this often.
@@ -42,7 +42,7 @@ const BATCH: usize = 32;
 /// Runs the service until `context.stop`.
 pub async fn run(config: AuthorityConfig, context: Context) -> Result<(), RunError> {
     let authority = Arc::new(Mutex::new(Authority::open(&config.ledger, config.instance.clone())?));
-    let (_, _doors) = listen(config.listen, router(&context), context.stop.clone()).await?;
+    let (_, _doors) = open_door(config.listen, &config.http, router(&context), &context).await?;
     let bus =
         Bus::connect_eventually(&config.bus, &format!("revocast/authority/{}", config.instance)).await?;
     let delivered =

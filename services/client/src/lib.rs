@@ -1,7 +1,10 @@
 //! A client (part 5 of the original): asks the fleet whether certificates are valid for it.
 //!
-//! Begin with [`ask`]: one question to whichever validator is free, or to a preselected one.
+//! Begin with [`ask`]: one question to whichever validator is free, or to a preselected one. [`watch`] asks once and is
+//! told whenever the verdict changes.
 
 mod ask;
+mod watch;
 
 pub use ask::{AskError, ask};
+pub use watch::{WatchError, Watching, client_name, watch};

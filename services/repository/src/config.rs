@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::DoorConfig;
 use revocast_messages::Instance;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub struct RepositoryConfig {
     pub state: PathBuf,
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
     /// Where clients reach it, like `http://crl.example`, without a trailing slash: notices name it as a location.
     pub base_url: Option<String>,
     /// Files and folders of certificates that it begins with. None is believed by being there: their keys are tried
@@ -55,6 +58,7 @@ impl Default for RepositoryConfig {
             instance: "repository-1".parse().unwrap_or_else(|_| unreachable!("a subject token")),
             state: "repository".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8442)),
+            http: DoorConfig::default(),
             base_url: None,
             certificates: Vec::new(),
             // A CRL of 5,000,000 entries has 220 MB.

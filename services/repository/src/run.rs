@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use revocast_bus::{Bus, BusError};
-use revocast_daemon::{Context, Gauge, blocking, every, listen, router};
+use revocast_daemon::{Context, DoorError, Gauge, blocking, every, open_door, router};
 use revocast_fleet::registrar::{Responsible, ShelfKnowledge, keep_answering};
 use revocast_fleet::{Announced, Announcer, beat};
 use revocast_messages::{Role, subjects};
@@ -19,9 +19,12 @@ use crate::intake::Intake;
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The folder of its state cannot be used, or the HTTP door does not open.
+    /// The folder of its state cannot be used.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The HTTP door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// A configured certificate cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificateFileError),
@@ -47,7 +50,7 @@ pub async fn run(config: RepositoryConfig, context: Context) -> Result<(), RunEr
     };
     let doors = Doors::new(&config, &context, shelf.clone(), assertion.clone());
     let routes = doors.router().merge(router(&context));
-    let (_, _doors) = listen(config.listen, routes, context.stop.clone()).await?;
+    let (_, _doors) = open_door(config.listen, &config.http, routes, &context).await?;
     let intake =
         Intake::new(shelf.clone(), announcer, &context, config.concurrent_notices, config.max_crl_bytes);
     let crls = context.metrics.gauge("revocast_crls_held", "series of CRLs of which the highest is held");

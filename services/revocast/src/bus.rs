@@ -61,7 +61,16 @@ impl BusArgs {
 
     /// Connects, or says why not.
     pub(crate) async fn connect(&self) -> Result<Bus, Failure> {
-        Bus::connect(&self.config(), "revocast/cli").await.map_err(Failure::io)
+        self.connect_to(None).await
+    }
+
+    /// Connects to the broker at this URL, if there is one, in place of the one that was named.
+    pub(crate) async fn connect_to(&self, url: Option<&str>) -> Result<Bus, Failure> {
+        let mut config = self.config();
+        if let Some(url) = url {
+            config.servers = vec![url.to_owned()];
+        }
+        Bus::connect(&config, "revocast/cli").await.map_err(Failure::io)
     }
 }
 

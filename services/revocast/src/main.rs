@@ -77,6 +77,8 @@ enum Command {
     /// Examples:
     ///   revocast status
     ///   revocast status --watch --json
+    ///   revocast status --validators
+    ///   revocast status --at 2026-11-22T15:00:00Z
     #[command(verbatim_doc_comment)]
     Status(status::StatusArgs),
     /// A validator: enforces CRLs, answers questions.

@@ -6,10 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::{DoorConfig, RequestLimits};
 use revocast_fetch::FetchConfig;
 use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
+
+use crate::bridge::BridgeConfig;
+use crate::doors::events::EventsConfig;
+use crate::state::HistoryConfig;
+use crate::watch::WatchConfig;
 
 /// How a validator runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,10 +50,22 @@ pub struct ValidatorConfig {
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
+    /// What requests over HTTP may take.
+    pub requests: RequestLimits,
+    /// How events are told over HTTP.
+    pub events: EventsConfig,
+    /// What is kept of the past, for questions about it.
+    pub history: HistoryConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
     pub fetch: FetchConfig,
+    /// Other broker domains whose validators it serves.
+    pub bridges: Vec<BridgeConfig>,
+    /// How verdicts are watched.
+    pub watch: WatchConfig,
     /// Policies by name.
     pub policies: BTreeMap<String, PolicyConfig>,
 }
@@ -68,8 +86,14 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            http: DoorConfig::default(),
+            requests: RequestLimits::default(),
+            events: EventsConfig::default(),
+            history: HistoryConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
+            bridges: Vec::new(),
+            watch: WatchConfig::default(),
             policies: BTreeMap::new(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use revocast_messages::VerdictChanged;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::{CrlId, CrlNumber};
 use tokio::sync::broadcast;
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     },
     /// A CA or cross-certificate is known from now on.
     Learned(Certificate),
+    /// A watched verdict was told, by whichever validator of the fleet.
+    Verdict(Arc<VerdictChanged>),
     /// A receipt was told to the fleet.
     Receipt {
         /// Of which scope and kind.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
-use revocast_daemon::{Context, listen};
+use revocast_daemon::{Context, DoorError, open_door};
 use revocast_faults::fail_point;
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
@@ -16,8 +16,14 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
+use crate::doors::events::EventDoor;
+use crate::doors::feed::Feed;
+use crate::doors::http::Doors;
+use crate::doors::nats::Questions;
+use crate::doors::statistics::Position;
 use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -25,13 +31,15 @@ use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
 use crate::notice::plan::Repositories;
 use crate::notice::receipt::{Receipts, Told};
+use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
 use crate::question::judge::Freshness;
-use crate::question::{Judge, Policies, PolicyError};
+use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
 use crate::subscribe::subscribe;
+use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +56,10 @@ pub enum RunError {
     /// The broker connection cannot be set up.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The state folder or the HTTP door.
+    /// The HTTP door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The state folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -63,6 +74,8 @@ const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the validator is ready.
 const READINESS_LOOK: Duration = Duration::from_millis(20);
+/// Answers over HTTP that are under way get this long at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Receipts that are still to be told get this long at the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -72,7 +85,9 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let policies = Arc::new(Policies::read(&config.policies, &config.default_policy)?);
     let counts = Counts::new(&context.metrics);
     let live = Arc::new(Live::new());
-    let journal = Arc::new(Journal::open(&config.state)?);
+    let mut journal = Journal::open(&config.state)?;
+    journal.keep_history(&config.history, context.clock.now_ms())?;
+    let journal = Arc::new(journal);
     let verifier = Verifier::new(policies.clone());
     let events = Events::default();
     let receipts = Receipts::new(events.clone());
@@ -92,6 +107,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let freshness = Freshness::default();
     let judge = Judge {
         live: live.clone(),
+        journal: journal.clone(),
         policies,
         freshness: freshness.clone(),
         clock: context.clock.clone(),
@@ -100,31 +116,49 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         deadline: config.question_deadline,
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
     };
-    let routes = doors::http::routes(judge.clone(), live.clone(), &context);
-    let (_, _serving) = listen(config.listen, routes, context.stop.clone()).await?;
+    let mut tasks = JoinSet::new();
+    let feed = Feed::new(context.clock.now_ms());
+    tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
+    let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
+    let http = Doors { judge: judge.clone(), live: live.clone(), events: told };
+    let routes = doors::http::routes(http, &config.requests, &context);
+    let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
     let name = format!("revocast/validator/{}", config.instance);
     let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let home = Home {
+        live: live.clone(),
+        verifier: verifier.clone(),
+        events: events.clone(),
+        instance: config.instance.clone(),
+        clock: context.clock.clone(),
+        health: context.health.clone(),
+    };
+    let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
         live,
         journal,
         verifier,
-        fetch: Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes),
+        sources: Sources::Fleet(Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes)),
         repositories: Repositories { prefixes: config.repositories.clone() },
         receipts: receipts.clone(),
         aside,
         counts,
-        events,
+        events: events.clone(),
         clock: context.clock.clone(),
         gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
         applying: tokio::sync::Mutex::new(()),
     });
 
     let nudge = Arc::new(Notify::new());
-    let mut tasks = JoinSet::new();
+    let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
+        let places = config.concurrent_notices.max(1);
+        let gate = Arc::new(Semaphore::new(places));
+        let position = Arc::new(Position::new(stream, gate.clone(), places));
+        positions.push(position.clone());
         let following = Following {
             stream,
             walk: walk.clone(),
@@ -132,14 +166,16 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             context: context.clone(),
             nudge: nudge.clone(),
             freshness: freshness.clone(),
-            gate: Arc::new(Semaphore::new(config.concurrent_notices.max(1))),
-            places: config.concurrent_notices.max(1),
+            gate,
+            places,
+            position,
             progress: Arc::default(),
             failed: Arc::default(),
         };
         tasks.spawn(following.run());
     }
     tasks.spawn(owed::retry(walk.clone(), nudge));
+    tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());
         async move { aside::publish(waiting, &bus, &instance).await }
@@ -154,16 +190,26 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
     });
-    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(
-        bus.clone(),
-        judge,
-        config.concurrent_questions,
-        context.clone(),
-    )));
+    for bridge in bridges {
+        tasks.spawn(async move { match bridge.run().await {} });
+    }
+    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
+    tasks.spawn(watch::run(watches.clone(), events));
+    tasks.spawn({
+        let (bus, instance) = (bus.clone(), config.instance.clone());
+        async move {
+            doors::watch::keep_open(&bus, &watches, &instance).await;
+        }
+    });
+    let questions =
+        Questions { judge, config: Arc::new(config.clone()), positions, health: context.health.clone() };
+    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(bus.clone(), questions, context.clone())));
     context.stop.cancelled().await;
     if let Ok(Some(service)) = door.await {
         service.stop().await;
     }
+    // Questions over HTTP that are under way get as long as those over NATS.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
     let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
     bus.close().await;
@@ -251,12 +297,7 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
 
 /// Opens the NATS door as soon as there is something to answer from and the broker can be reached: whoever asks the
 /// queue group gets a verdict from a validator that is ready, and not a shrug from one that has just come.
-async fn open_nats_door(
-    bus: Bus,
-    judge: Judge,
-    concurrency: usize,
-    context: Context,
-) -> Option<revocast_bus::Service> {
+async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
     loop {
         if !context.health.is_ready() && !context.stop.is_cancelled() {
             tokio::time::sleep(READINESS_LOOK).await;
@@ -264,7 +305,7 @@ async fn open_nats_door(
         }
         tokio::select! {
             () = context.stop.cancelled() => return None,
-            opened = doors::nats::open(&bus, judge.clone(), concurrency) => match opened {
+            opened = doors::nats::open(&bus, &questions) => match opened {
                 Ok(service) => {
                     context.stop.cancelled().await;
                     return Some(service);
@@ -289,6 +330,8 @@ struct Following {
     gate: Arc<Semaphore>,
     /// How many permits the gate has in all.
     places: usize,
+    /// Told to whoever asks for the service's statistics.
+    position: Arc<Position>,
     progress: Arc<Mutex<Progress>>,
     failed: Arc<Notify>,
 }
@@ -319,6 +362,7 @@ impl Following {
             tokio::select! {
                 followed = follower.next() => match followed {
                     Followed::Head(head) => {
+                        self.position.told(&head);
                         if held_back.len() < HELD_BACK && !attached && self.is_crl(&head) {
                             held_back.push(head);
                         } else {
@@ -327,6 +371,7 @@ impl Following {
                     }
                     Followed::Attached { heads, resync } => {
                         attached = true;
+                        self.position.attached(true);
                         info!(stream = self.stream, heads, ?resync, "following");
                         for head in held_back.drain(..) {
                             self.take(head, false).await;
@@ -334,11 +379,13 @@ impl Following {
                         self.is_attached();
                     }
                     Followed::Next(message) => {
+                        self.position.told(&message);
                         self.progress().begin(message.sequence);
                         self.take(message, true).await;
                     }
                     Followed::Detached { why } => {
                         attached = false;
+                        self.position.attached(false);
                         held_back.clear();
                         self.context.health.degraded(self.stream, why);
                     }
@@ -387,11 +434,15 @@ impl Following {
         let (progress, stream) = (self.progress.clone(), self.stream);
         tokio::spawn(async move {
             let _permit: OwnedSemaphorePermit = permit;
-            match finish(&walk, stream, &message, &nudge).await {
-                Ok(()) if counted => {
+            let finished = walk.finish(stream, &message).await;
+            if matches!(finished, Ok(Outcome::Learned)) {
+                nudge.notify_one();
+            }
+            match finished {
+                Ok(_) if counted => {
                     progress.lock().unwrap_or_else(PoisonError::into_inner).done(message.checkpoint());
                 }
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "a notice is not finished: our own disk failed");
                     failed.notify_one();
@@ -412,18 +463,4 @@ impl Following {
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The walk, and what follows from its outcome.
-async fn finish(walk: &Walk, stream: &str, message: &Stored, nudge: &Notify) -> Result<(), JournalError> {
-    match walk.take(stream, message).await? {
-        Outcome::Owed(why) => {
-            if !owed::record(walk, &message.subject, message.payload.clone(), why).await? {
-                walk.aside.put(message, "limit", "too many notices are owed");
-            }
-        }
-        Outcome::Learned => nudge.notify_one(),
-        Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use revocast_bus::BusConfig;
+use revocast_daemon::DoorConfig;
 use revocast_fetch::FetchConfig;
 use revocast_messages::Instance;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct WatcherConfig {
     pub state: PathBuf,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub listen: SocketAddr,
+    /// How the HTTP door is held.
+    pub http: DoorConfig,
     /// Files and folders of the issuers' certificates: their keys are tried on CRLs, and those of CAs are announced so
     /// that validators learn of them. Certificates that others announce are tried, too.
     pub certificates: Vec<PathBuf>,
@@ -70,6 +73,7 @@ impl Default for WatcherConfig {
             instance: "watcher-1".parse().unwrap_or_else(|_| unreachable!("a subject token")),
             state: "watcher".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            http: DoorConfig::default(),
             certificates: Vec::new(),
             allowed_hosts: Vec::new(),
             demanded_interval: DEFAULT_INTERVAL,

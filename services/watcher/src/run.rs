@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
-use revocast_daemon::{Context, blocking, every, listen, router};
+use revocast_daemon::{Context, DoorError, blocking, every, open_door, router};
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_fleet::registrar::{Responsible, ShelfKnowledge, keep_answering};
 use revocast_fleet::{Announced, Announcer, beat};
@@ -26,9 +26,12 @@ use crate::watch::Watch;
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The folder of its state cannot be used, or the HTTP door does not open.
+    /// The folder of its state cannot be used.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The HTTP door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// A configured certificate cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificateFileError),
@@ -54,7 +57,7 @@ const RELEASE_PATIENCE: Duration = Duration::from_millis(1_000);
 pub async fn run(config: WatcherConfig, context: Context) -> Result<(), RunError> {
     let fetcher = Fetcher::new(config.fetch.clone())?;
     let (shelf, polls, certificates) = open(&config).await?;
-    let (_, _doors) = listen(config.listen, router(&context), context.stop.clone()).await?;
+    let (_, _doors) = open_door(config.listen, &config.http, router(&context), &context).await?;
     let bus = Bus::connect_eventually(&config.bus, &format!("revocast/watcher/{}", config.instance)).await?;
     let announcing = Arc::new(Announcing {
         announcer: announcer(&bus, &config, &context),

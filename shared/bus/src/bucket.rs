@@ -40,6 +40,24 @@ impl Bus {
             .map_err(|error| BusError::unreachable(format!("bucket {name} ({error})")))?;
         Ok(Bucket { store, bus: self.clone(), name: name.to_owned() })
     }
+
+    /// Follows a bucket: its entries first, then every change, as messages that [`Entry::of`] reads.
+    pub fn follow_bucket(&self, name: &str) -> Follower {
+        Follower::new(self, &format!("KV_{name}"), &format!("$KV.{name}.>"), None)
+    }
+}
+
+impl Entry {
+    /// What a message of the stream behind `bucket` says; `None` if its subject is none of the bucket's keys.
+    pub fn of(bucket: &str, message: &Stored) -> Option<Entry> {
+        let gone = message.header("KV-Operation").is_some() || message.header("Nats-Marker-Reason").is_some();
+        Some(Entry {
+            key: message.subject.strip_prefix(&format!("$KV.{bucket}."))?.to_owned(),
+            value: (!gone).then(|| message.payload.clone()),
+            revision: message.sequence,
+            written_at_ms: message.stored_at_ms(),
+        })
+    }
 }
 
 impl Bucket {
@@ -68,24 +86,14 @@ impl Bucket {
         let mut found = Vec::new();
         loop {
             match follower.next().await {
-                Followed::Head(head) => found.extend(self.living(head)),
+                Followed::Head(head) => {
+                    found.extend(Entry::of(&self.name, &head).filter(|entry| entry.value.is_some()));
+                }
                 Followed::Attached { .. } => return Ok(found),
                 Followed::Detached { why } => return Err(BusError::unreachable(format!("{stream} ({why})"))),
                 Followed::Next(_) => {}
             }
         }
-    }
-
-    fn living(&self, head: Stored) -> Option<Entry> {
-        if head.header("KV-Operation").is_some() || head.header("Nats-Marker-Reason").is_some() {
-            return None;
-        }
-        Some(Entry {
-            key: head.subject.strip_prefix(&format!("$KV.{}.", self.name))?.to_owned(),
-            value: Some(head.payload.clone()),
-            revision: head.sequence,
-            written_at_ms: head.stored_at_ms(),
-        })
     }
 
     /// Takes a lease on `key` for `holder`, or tells that somebody has it (`None`). It lapses with the bucket's age

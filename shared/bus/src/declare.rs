@@ -82,6 +82,7 @@ pub fn built_in() -> Vec<Declaration> {
         "DOCUMENTS",
         "ASIDE",
         "KV_subscriptions",
+        "KV_watches",
         "KV_leases",
         "OBJ_crls",
     ]
@@ -128,7 +129,7 @@ pub enum Applied {
 }
 
 /// Properties that can be raised or set on a living stream without losing a message.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 14] = [
     "subjects",
     "max_consumers",
     "max_msgs_per_subject",
@@ -142,6 +143,7 @@ const CHANGEABLE: [&str; 13] = [
     "allow_rollup_hdrs",
     "allow_msg_ttl",
     "subject_delete_marker_ttl",
+    "republish",
 ];
 
 impl Bus {
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_release_is_a_declaration() {
-        assert_eq!(built_in().len(), 10);
+        assert_eq!(built_in().len(), 11);
     }
 
     #[test]

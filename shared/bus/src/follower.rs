@@ -100,14 +100,31 @@ const STEP_PATIENCE: Duration = Duration::from_secs(10);
 impl Follower {
     /// Follows the subjects of `stream` that match `filter`, from `checkpoint` on, or from the heads without one.
     pub fn new(bus: &Bus, stream: &str, filter: &str, checkpoint: Option<Checkpoint>) -> Follower {
+        let resume = checkpoint.as_ref().map(|at| (at.stream_created.clone(), at.sequence + 1));
+        Follower::start(bus, stream, filter, resume, checkpoint)
+    }
+
+    /// Follows from the sequence `first` on, in the stream that was born at `created`; another one under its name leads to
+    /// a resync.
+    pub fn from_sequence(bus: &Bus, stream: &str, filter: &str, created: &str, first: u64) -> Follower {
+        Follower::start(bus, stream, filter, Some((created.to_owned(), first)), None)
+    }
+
+    fn start(
+        bus: &Bus,
+        stream: &str,
+        filter: &str,
+        resume: Option<(String, u64)>,
+        position: Option<Checkpoint>,
+    ) -> Follower {
         let (tell, told) = mpsc::channel(CAPACITY);
         let (set_contact, contact) = watch::channel(Contact::Detached("not attached yet".into()));
         let walk = Walk {
             bus: bus.clone(),
             stream: stream.to_owned(),
             filter: filter.to_owned(),
-            resume: checkpoint.as_ref().map(|at| (at.stream_created.clone(), at.sequence + 1)),
-            position: checkpoint,
+            resume,
+            position,
             tell,
             contact: set_contact,
         };
@@ -334,6 +351,7 @@ impl Walk {
             sequence,
             stored_at_ns,
             stream_created: created.to_owned(),
+            pending: told.pending,
             headers: message.headers.unwrap_or_default(),
         };
         Ok((stored, told))

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::connect::Bus;
 use crate::error::BusError;
-use crate::message::{Headers, Stored, header_map};
+use crate::message::{Headers, Stored, header_map, line_map};
 
 /// How a head stands to what we want to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +169,19 @@ impl Bus {
         self.send(subject, message, payload).await.map(|(sequence, _)| sequence)
     }
 
+    /// Publishes a message word for word, with header lines of any name. Returns its sequence, and whether the broker
+    /// knew its `Nats-Msg-Id` already.
+    pub async fn publish_verbatim(
+        &self,
+        stream: &str,
+        subject: &str,
+        lines: &[(String, String)],
+        payload: Bytes,
+    ) -> Result<(u64, bool), BusError> {
+        let message = PublishMessage::build().headers(line_map(lines)).expected_stream(stream);
+        self.send(subject, message, payload).await
+    }
+
     async fn publish_after(
         &self,
         stream: &str,
@@ -241,6 +254,7 @@ pub(crate) fn stored(
         sequence: message.sequence,
         stored_at_ns: message.time.unix_timestamp_nanos(),
         stream_created,
+        pending: 0,
         headers: message.headers,
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::service::ServiceExt;
+use async_nats::HeaderMap;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ use tracing::{debug, warn};
 
 use crate::connect::Bus;
 use crate::error::BusError;
-use crate::message::{Headers, header_map};
+use crate::message::{Headers, header_map, one_line};
 
 /// What a service is called, and where it listens.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub struct Call {
     pub subject: String,
     /// Its body.
     pub payload: Bytes,
-    headers: Option<async_nats::HeaderMap>,
+    headers: Option<HeaderMap>,
 }
 
 impl Call {
@@ -77,7 +78,8 @@ const STOP_PATIENCE: Duration = Duration::from_millis(700);
 /// Serves `endpoints`, each a subject and the queue group in which its questions are shared out
 /// (`None`: every instance gets every question), with one handler.
 ///
-/// An `Err` of the handler is sent as a service error (code 400 and the words).
+/// An `Err` of the handler is sent as a service error: code 400 and the words, in the headers and, to those who asked in
+/// JSON, as `{"error": "..."}`.
 pub async fn serve<H, F>(
     bus: &Bus,
     spec: ServiceSpec,
@@ -88,6 +90,56 @@ where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
 {
+    serve_with(bus, spec, endpoints, || serde_json::Value::Null, handler).await
+}
+
+/// As [`serve`], with words of the service's own in its statistics: `data`, made anew whenever somebody asks. It must be
+/// quick, since it holds up the service's other answers.
+pub async fn serve_with<S, H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    statistics: S,
+    handler: H,
+) -> Result<Service, BusError>
+where
+    S: Fn() -> serde_json::Value + Send + Sync + 'static,
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+{
+    let always = move |call| {
+        let answer = handler(call);
+        async move { Some(answer.await) }
+    };
+    serve_all(bus, spec, endpoints, statistics, always).await
+}
+
+/// As [`serve`], for questions that reach several services: with `None` this one leaves the answer to another.
+pub async fn serve_or_pass<H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    handler: H,
+) -> Result<Service, BusError>
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+{
+    serve_all(bus, spec, endpoints, || serde_json::Value::Null, handler).await
+}
+
+async fn serve_all<S, H, F>(
+    bus: &Bus,
+    spec: ServiceSpec,
+    endpoints: &[(String, Option<&str>)],
+    statistics: S,
+    handler: H,
+) -> Result<Service, BusError>
+where
+    S: Fn() -> serde_json::Value + Send + Sync + 'static,
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+{
     let failed =
         |error: async_nats::Error| BusError::Refused { what: spec.name.clone(), why: error.to_string() };
     let inner = bus
@@ -95,6 +147,7 @@ where
         .service_builder()
         .description(&spec.description)
         .metadata(spec.metadata.clone())
+        .stats_handler(move |_, _| statistics())
         .start(&spec.name, &spec.version)
         .await
         .map_err(failed)?;
@@ -121,13 +174,28 @@ where
         .inspect(|service| debug_assert!(!service.tasks.is_empty()))
 }
 
+/// The code of a question that cannot be answered as it is.
+const FAILED: usize = 400;
+
+const JSON: &str = "application/json";
+
+/// The client library sends the words of a failure in the headers only, where clients in other languages seldom look.
+fn failure_in_json(why: &str) -> (HeaderMap, Bytes) {
+    let headers = vec![
+        ("Content-Type", JSON.to_owned()),
+        (NATS_SERVICE_ERROR, why.to_owned()),
+        (NATS_SERVICE_ERROR_CODE, FAILED.to_string()),
+    ];
+    (header_map(&headers), serde_json::json!({ "error": why }).to_string().into())
+}
+
 async fn answer_all<H, F>(
     mut endpoint: async_nats::service::endpoint::Endpoint,
     gate: Arc<Semaphore>,
     handler: H,
 ) where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
 {
     while let Some(request) = endpoint.next().await {
         let Ok(permit) = gate.clone().acquire_owned().await else { return };
@@ -139,11 +207,20 @@ async fn answer_all<H, F>(
                 payload: message.payload.clone(),
                 headers: message.headers.clone(),
             };
+            let json = call.header("Content-Type").is_some_and(|kind| kind.starts_with(JSON));
             let sent = match handler(call).await {
-                Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
-                Err(why) => {
-                    request.respond(Err(async_nats::service::error::Error { status: why, code: 400 })).await
+                Some(Ok((headers, answer))) => {
+                    request.respond_with_headers(Ok(answer), header_map(&headers)).await
                 }
+                Some(Err(why)) if json => {
+                    let (headers, body) = failure_in_json(&why);
+                    request.respond_with_headers(Ok(body), headers).await
+                }
+                Some(Err(why)) => {
+                    let status = one_line(&why);
+                    request.respond(Err(async_nats::service::error::Error { status, code: FAILED })).await
+                }
+                None => Ok(()),
             };
             if let Err(error) = sent {
                 warn!(%error, "an answer could not be sent");

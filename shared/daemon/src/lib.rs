@@ -2,10 +2,11 @@
 //!
 //! Begin with [`run`]: it starts the logs and the runtime, hands a service its [`Context`], passes SIGTERM and
 //! SIGINT on as a stop, and returns when the service has ended. A service is a function that ends when its
-//! [`Context::stop`] says so. [`load`] reads a configuration that knows every key that it may contain.
+//! [`Context::stop`] says so. [`open_door`] serves HTTP for as long. [`load`] reads a configuration that knows every key that it may contain.
 
 mod clock;
 mod config;
+mod door;
 mod health;
 mod logs;
 mod metrics;
@@ -15,9 +16,12 @@ mod work;
 
 pub use clock::Clock;
 pub use config::{ConfigError, load, show};
+pub use door::{
+    DoorConfig, DoorError, RequestLimits, TlsConfig, limited, listen, open_door, refused, with_refusals,
+};
 pub use health::{Health, Reason};
 pub use logs::{LogFormat, start_logs};
 pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics};
-pub use operational::{listen, router};
+pub use operational::{OPERATIONAL, router};
 pub use run::{Context, Ended, run};
 pub use work::{blocking, every};

@@ -33,7 +33,7 @@ impl Announcement {
         origin: Origin,
         locations: Vec<String>,
     ) -> Announcement {
-        let notice = notice(crl, before, signer.as_issuer(), origin, locations);
+        let notice = notice_of(crl, before, signer.as_issuer(), origin, locations);
         Announcement::Crl { notice: Box::new(notice), crl: crl.clone(), signer: signer.clone() }
     }
 
@@ -48,7 +48,9 @@ impl Announcement {
     }
 }
 
-fn notice(
+/// The notice that `crl`, which the key of `issuer` signed, took the place of `before`. Costs a walk over both lists
+/// when there is a `before`.
+pub fn notice_of(
     crl: &Crl,
     before: Option<&Crl>,
     issuer: IssuerId,
@@ -112,7 +114,7 @@ mod tests {
         }
     }
 
-    fn notice_of(crl: &Crl, before: Option<&Crl>, ca: &Ca) -> CrlNotice {
+    fn announced(crl: &Crl, before: Option<&Crl>, ca: &Ca) -> CrlNotice {
         let origin =
             Origin { role: Role::Watcher, instance: "w-1".parse().unwrap(), seen_at_ms: NOW.unix() * 1_000 };
         let locations = (0..20).map(|n| format!("http://h/{n}")).collect();
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn a_first_crl_is_announced_whole_and_names_nothing_as_new() {
         let ca = ca();
-        let notice = notice_of(&ca.crl(1, 0..10), None, &ca);
+        let notice = announced(&ca.crl(1, 0..10), None, &ca);
         assert!(notice.crl.is_some() && notice.difference.is_none() && notice.newly_revoked.is_empty());
         assert_eq!((notice.issuer, notice.locations.len()), (ca.certificate.as_issuer(), MAX_LOCATIONS));
     }
@@ -135,7 +137,7 @@ mod tests {
         let ca = ca();
         // Too many entries to be inside the notice.
         let (old, new) = (ca.crl(1, 0..12_000), ca.crl(2, 0..12_002));
-        let notice = notice_of(&new, Some(&old), &ca);
+        let notice = announced(&new, Some(&old), &ca);
         assert_eq!((notice.newly_revoked.len(), notice.crl), (2, None));
         let difference = notice.difference.unwrap();
         assert_eq!(difference.base, old.id());
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn entries_beyond_the_limit_are_left_out() {
         let ca = ca();
-        let notice = notice_of(&ca.crl(2, 10_000..12_000), Some(&ca.crl(1, 0..10)), &ca);
+        let notice = announced(&ca.crl(2, 10_000..12_000), Some(&ca.crl(1, 0..10)), &ca);
         assert_eq!(notice.newly_revoked.len(), MAX_NEWLY_REVOKED);
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! [`Publisher`] publishes notices so that a better one always stands, [`Announcer`] does so for a service that has
 //! other things to do meanwhile, [`registrar`] answers subscriptions and writes the registry, [`overview`] reads
-//! registry, heads and receipts and tells who enforces what.
+//! registry, heads and receipts and tells who enforces what, [`instances`] asks the running validators how they are.
 
 mod announcement;
 mod announcer;
+pub mod instances;
+mod members;
 pub mod overview;
 mod publisher;
 pub mod registrar;
 
-pub use announcement::Announcement;
+pub use announcement::{Announcement, notice_of};
 pub use announcer::{Announced, Announcer};
-pub use overview::{Overview, ScopeView, ValidatorView, Wait, WaitReport};
+pub use members::{MemberView, SubscriptionView};
+pub use overview::{LagView, Overview, ScopeView, ValidatorView, Wait, WaitReport};
 pub use publisher::{Publisher, beat};

@@ -21,8 +21,10 @@ pub type ScopeKey = (IssuerId, ScopeId, CrlKind);
 pub struct Overview {
     newest: BTreeMap<ScopeKey, Newest>,
     receipts: BTreeMap<(ScopeKey, Instance), Told>,
-    subscribers: BTreeMap<Instance, Vec<Registration>>,
-    now_ms: i64,
+    pub(crate) subscribers: BTreeMap<Instance, Vec<Registration>>,
+    pub(crate) now_ms: i64,
+    /// Who had subscribed then is not known any more: whoever had told a receipt counts.
+    is_past: bool,
 }
 
 /// The newest notice of a scope.
@@ -62,8 +64,40 @@ pub struct ScopeView {
     pub watermark: Option<CrlNumber>,
     /// Whether every subscriber enforces the newest CRL.
     pub enforced: bool,
+    /// The subscribers that do not.
+    pub behind: Vec<Instance>,
+    /// How long those that do took.
+    pub lag: Option<LagView>,
     /// Every subscriber.
     pub validators: Vec<ValidatorView>,
+}
+
+/// How long the subscribers of a scope took to enforce its newest CRL: milliseconds from the notice's arrival at the broker to
+/// the receipt's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LagView {
+    /// The first of them.
+    pub least_ms: i64,
+    /// Half of them were as fast.
+    pub half_ms: i64,
+    /// Nine of ten were as fast.
+    pub nine_of_ten_ms: i64,
+    /// The last of them.
+    pub most_ms: i64,
+}
+
+impl LagView {
+    fn of(mut lags: Vec<i64>) -> Option<LagView> {
+        lags.sort_unstable();
+        // The least that so many percent do not exceed.
+        let share = |percent: usize| lags.get((lags.len() * percent).div_ceil(100).max(1) - 1).copied();
+        Some(LagView {
+            least_ms: *lags.first()?,
+            half_ms: share(50)?,
+            nine_of_ten_ms: share(90)?,
+            most_ms: *lags.last()?,
+        })
+    }
 }
 
 /// One subscriber of a scope, as shown.
@@ -104,6 +138,38 @@ impl Overview {
             }
         }
         Ok(overview)
+    }
+
+    /// The fleet as it was at an instant, by what the streams still hold: notices up to 16 of each subject, receipts as long as
+    /// they are kept. The registry has no past, so whoever had told a receipt of an issuer by then counts as a subscriber.
+    pub async fn read_at(bus: &Bus, at_ms: i64) -> Result<Overview, BusError> {
+        let mut overview = Overview { now_ms: at_ms, is_past: true, ..Overview::default() };
+        for stream in [subjects::NOTICES, subjects::SIGHTINGS, subjects::RECEIPTS] {
+            overview.take_all(bus, stream).await?;
+        }
+        Ok(overview)
+    }
+
+    /// Takes in what a stream had stored by now.
+    async fn take_all(&mut self, bus: &Bus, stream: &str) -> Result<(), BusError> {
+        let state = bus.stream_state(stream).await?;
+        if state.messages == 0 {
+            return Ok(());
+        }
+        let mut follower = Follower::from_sequence(bus, stream, subjects::ALL_NOTICES, &state.created, 1);
+        loop {
+            match follower.next().await {
+                Followed::Next(message) if message.stored_at_ms() > self.now_ms => return Ok(()),
+                Followed::Next(message) => {
+                    self.take(&message);
+                    if message.sequence >= state.last_sequence {
+                        return Ok(());
+                    }
+                }
+                Followed::Detached { why } => return Err(BusError::Unreachable { what: why }),
+                Followed::Head(_) | Followed::Attached { .. } => {}
+            }
+        }
     }
 
     fn register(&mut self, registration: Option<Registration>) {
@@ -160,12 +226,18 @@ impl Overview {
             age_s: self.now_ms.div_euclid(1_000) - notice.this_update.unix(),
             watermark: validators.iter().map(|validator| validator.number).min().flatten(),
             enforced: !validators.is_empty() && validators.iter().all(|validator| validator.current),
+            behind: validators.iter().filter(|one| !one.current).map(|one| one.validator.clone()).collect(),
+            lag: LagView::of(validators.iter().filter_map(|validator| validator.lag_ms).collect()),
             validators,
         }
     }
 
     /// Who subscribed to this issuer, or to all.
     fn subscribers_of(&self, issuer: IssuerId) -> BTreeSet<Instance> {
+        if self.is_past {
+            let told = self.receipts.keys().filter(|((of, ..), _)| *of == issuer);
+            return told.map(|(_, validator)| validator.clone()).collect();
+        }
         let covers = |registration: &Registration| registration.issuer.is_none_or(|one| one == issuer);
         let subscribed =
             self.subscribers.iter().filter(|(_, registrations)| registrations.iter().any(covers));
@@ -254,4 +326,21 @@ impl Wait {
 /// Whether a receipt says that this CRL, or a later one, is enforced.
 fn reaches(number: Option<CrlNumber>, id: CrlId, order: &CrlOrder) -> bool {
     id == order.id || number > order.number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lags_are_told_by_their_shares() {
+        let of = |lags: &[i64]| LagView::of(lags.to_vec());
+        let view = |least_ms, half_ms, nine_of_ten_ms, most_ms| {
+            Some(LagView { least_ms, half_ms, nine_of_ten_ms, most_ms })
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[7]), view(7, 7, 7, 7));
+        assert_eq!(of(&[4, 1, 3, 2]), view(1, 2, 4, 4));
+        assert_eq!(of(&(1..=20).collect::<Vec<_>>()), view(1, 10, 18, 20));
+    }
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Objects, Published, Standing, Stored};
+use revocast_messages::subjects::Subject;
 use revocast_messages::{
     CertificateNotice, CrlNotice, DecodeError, Headers, Heartbeat, Instance, Origin, Role, decode, encode,
     subjects,
 };
 use revocast_pki::crl::Crl;
+use revocast_pki::identity::Digest;
 use revocast_pki::signature::AlgorithmPolicy;
 use tracing::{info, warn};
 
@@ -24,6 +26,7 @@ const MAX_HEAD: usize = 256 << 20;
 pub struct Publisher {
     bus: Bus,
     objects: Option<Arc<Objects>>,
+    marks: Headers,
 }
 
 impl Publisher {
@@ -36,7 +39,12 @@ impl Publisher {
                 None
             }
         };
-        Publisher { bus: bus.clone(), objects }
+        Publisher { bus: bus.clone(), objects, marks: Headers::new() }
+    }
+
+    /// Adds header lines to each notice.
+    pub fn marking(self, marks: Headers) -> Publisher {
+        Publisher { marks, ..self }
     }
 
     /// The object store, where there is one.
@@ -83,6 +91,41 @@ impl Publisher {
         self.publish(notice.origin.role.stream(), &subject, &notice.headers(), body, judge).await
     }
 
+    /// Whether publishers of `class` tell the CRL of a notice, or a better one, that can be had and that `signer`'s key
+    /// signed: a lie of theirs silences nobody.
+    pub async fn is_told(&self, class: Role, notice: &CrlNotice, signer: &[u8]) -> Result<bool, BusError> {
+        let subject =
+            Subject::CrlNotice { class, issuer: notice.issuer, scope: notice.scope, kind: notice.kind };
+        let Some(head) = self.bus.head(class.stream(), &subject.to_string()).await? else { return Ok(false) };
+        let Ok(head) = decode::<CrlNotice>(&head.payload) else { return Ok(false) };
+        if head.subject() != subject || head.order() < notice.order() {
+            return Ok(false);
+        }
+        let is_ours = describe_the_same(&head, notice) && self.has_bytes_of(&head).await;
+        Ok(is_ours || self.is_sound(&head, signer).await)
+    }
+
+    /// Whether publishers of `class` tell the certificate of a notice.
+    pub async fn is_certificate_told(
+        &self,
+        class: Role,
+        notice: &CertificateNotice,
+    ) -> Result<bool, BusError> {
+        let subject = Subject::CertificateNotice { class, issuer: notice.issuer, certificate: notice.id() };
+        let head = self.bus.head(class.stream(), &subject.to_string()).await?;
+        let told = head.and_then(|head| decode::<CertificateNotice>(&head.payload).ok());
+        Ok(told.is_some_and(|told| told.id() == notice.id()))
+    }
+
+    /// Whether a head leads to the bytes whose hash it tells, by itself or through the object store.
+    async fn has_bytes_of(&self, head: &CrlNotice) -> bool {
+        match (&head.crl, &self.objects) {
+            (Some(inline), _) => Digest::of(inline) == head.digest,
+            (None, Some(objects)) => objects.has(&head.digest.to_string()).await.unwrap_or(false),
+            (None, None) => false,
+        }
+    }
+
     async fn is_sound(&self, head: &CrlNotice, signer: &[u8]) -> bool {
         let bytes = match (&head.crl, &self.objects) {
             (Some(inline), _) => Some(inline.0.clone()),
@@ -90,8 +133,7 @@ impl Publisher {
             (None, None) => None,
         };
         let Some(crl) = bytes.and_then(|bytes| Crl::decode(bytes).ok()) else { return false };
-        crl.id() == head.crl_id
-            && crl.order() == head.order()
+        describe_the_same(head, &CrlNotice::of(&crl, head.issuer, head.origin.clone()))
             && crl.verify(signer, &AlgorithmPolicy::default()).is_ok()
     }
 
@@ -107,7 +149,8 @@ impl Publisher {
         J: Fn(Stored) -> F + Send + Sync,
         F: Future<Output = Standing> + Send,
     {
-        self.bus.publish_head(stream, subject, headers, body, judge).await
+        let headers: Headers = headers.iter().chain(&self.marks).cloned().collect();
+        self.bus.publish_head(stream, subject, &headers, body, judge).await
     }
 
     async fn store(&self, crl: &[u8]) {
@@ -127,6 +170,16 @@ pub async fn beat(bus: &Bus, role: Role, instance: &Instance, interval_s: u32, n
     if let Err(error) = bus.publish(role.stream(), &subject, &Vec::new(), body.into()).await {
         warn!(%error, "a heartbeat was not heard");
     }
+}
+
+/// Whether two notices say the same about a CRL. One that says something else about it, if only its size, is refused by
+/// whoever compares, and so must silence nobody.
+fn describe_the_same(one: &CrlNotice, other: &CrlNotice) -> bool {
+    let described = |notice: &CrlNotice| {
+        let whose = (notice.issuer, notice.issuer_name.clone(), notice.scope, notice.kind);
+        (whose, notice.order(), notice.digest, notice.size_bytes)
+    };
+    described(one) == described(other)
 }
 
 fn unencodable(error: DecodeError) -> BusError {

@@ -1,11 +1,13 @@
 //! Subscriptions, received and answered (functions 104, 105 and 411 of the original): the registry is the list of
-//! destinations, and whoever is responsible writes it.
+//! destinations, and whoever is responsible writes it: the authority, else the repository, else a watcher, else, across
+//! domains, a validator. A request reaches all of them; each class waits a little longer than the one above it, looks
+//! whether that one has registered the subscription meanwhile, and is silent then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use revocast_bus::{Bucket, Bus, BusError, Call, Service, ServiceSpec, serve};
+use revocast_bus::{Bucket, Bus, BusError, Call, Entry, Service, ServiceSpec, serve_or_pass};
 use revocast_messages::subjects;
 use revocast_messages::{
     Headers, Instance, Interest, Registration, Role, ScopeState, SubscriptionAnswer, SubscriptionRequest,
@@ -15,8 +17,13 @@ use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
 use revocast_store::{Held, Shelf};
 use tracing::{info, warn};
 
-/// Requests that are answered at once; further ones wait.
-const CONCURRENCY: usize = 16;
+/// Requests that are answered at once; further ones wait. Most of them only wait for a class above.
+const CONCURRENCY: usize = 128;
+/// Time that each class has to register a subscription before the next one does: many times what a write takes, and
+/// all of them together a tenth of an asker's patience.
+const HEAD_START: Duration = Duration::from_millis(100);
+/// The broker's clock, which dates the registry's entries, may be behind ours by this much.
+const CLOCK_SLACK_MS: i64 = 500;
 
 /// Who answers, and for whom.
 #[derive(Clone, Debug)]
@@ -133,25 +140,58 @@ pub async fn start<K: Knowledge>(bus: &Bus, who: Responsible, knowledge: K) -> R
         concurrency: CONCURRENCY,
     };
     let registrar = Arc::new(Registrar { registry, who, knowledge });
-    serve(bus, spec, &endpoints, move |call| {
+    serve_or_pass(bus, spec, &endpoints, move |call| {
         let registrar = registrar.clone();
-        async move { registrar.answer(&call).await }
+        async move { registrar.answer(&call).await.transpose() }
     })
     .await
 }
 
+/// How long a role leaves an answer to the roles above it.
+fn head_start(role: Role) -> Duration {
+    let above = Role::ALL.iter().take_while(|other| **other != role).count();
+    HEAD_START * u32::try_from(above).unwrap_or(u32::MAX)
+}
+
+/// Whether a registry's entry shows that somebody else has answered a request that came at `arrived_ms`.
+fn is_answered(entry: &Entry, arrived_ms: i64, own: &Instance) -> bool {
+    let responsible = entry.value.as_ref().and_then(|value| decode::<Registration>(value).ok());
+    entry.written_at_ms >= arrived_ms - CLOCK_SLACK_MS
+        && responsible.is_none_or(|registration| registration.responsible != *own)
+}
+
 impl<K: Knowledge> Registrar<K> {
-    async fn answer(&self, call: &Call) -> Result<(Headers, Bytes), String> {
-        let json = call.header(headers::CONTENT_TYPE) == Some("application/json");
+    /// `None` when the answer is another's.
+    async fn answer(&self, call: &Call) -> Result<Option<(Headers, Bytes)>, String> {
+        let json = headers::says_json(call.header(headers::CONTENT_TYPE));
         let request: SubscriptionRequest =
             if json { codec::from_json(&call.payload) } else { decode(&call.payload) }
                 .map_err(|error| error.to_string())?;
+        if self.is_anothers(&request).await {
+            return Ok(None);
+        }
         let answer = self.decide(call, &request).await;
         let body = if json { codec::to_json(&answer) } else { encode(&answer) };
         let body = body.map_err(|error| error.to_string())?;
-        let kind =
-            if json { vec![(headers::CONTENT_TYPE, "application/json".to_owned())] } else { Vec::new() };
-        Ok((kind, body.into()))
+        let kind = if json { vec![(headers::CONTENT_TYPE, headers::JSON.to_owned())] } else { Vec::new() };
+        Ok(Some((kind, body.into())))
+    }
+
+    /// Gives the classes above their head start, and looks whether one of them used it.
+    async fn is_anothers(&self, request: &SubscriptionRequest) -> bool {
+        let (pause, arrived_ms) = (head_start(self.who.role), self.knowledge.now_ms());
+        if pause.is_zero() {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        match self.registry.get(&registry_key(request.issuer, &request.validator)).await {
+            Ok(Some(entry)) => is_answered(&entry, arrived_ms, &self.who.instance),
+            Ok(None) => false,
+            Err(error) => {
+                warn!(%error, "whether a subscription was answered is not known");
+                false
+            }
+        }
     }
 
     async fn decide(&self, call: &Call, request: &SubscriptionRequest) -> SubscriptionAnswer {
@@ -196,5 +236,48 @@ impl<K: Knowledge> Registrar<K> {
         info!(validator = %registration.validator, issuer = ?registration.issuer, "subscription");
         let scopes = self.knowledge.scopes(registration.issuer).await;
         Ok(SubscriptionAnswer::Accepted { role: self.who.role, instance: self.who.instance.clone(), scopes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revocast_messages::Payload;
+
+    use super::*;
+
+    fn entry(written_at_ms: i64, responsible: Option<&str>) -> Entry {
+        let value = responsible.map(|responsible| {
+            let registration = Registration {
+                validator: "v".parse().unwrap(),
+                issuer: None,
+                payload: Payload::Full,
+                lapses_at_ms: 0,
+                locations: Vec::new(),
+                responsible: responsible.parse().unwrap(),
+            };
+            encode(&registration).unwrap().into()
+        });
+        Entry { key: "all.v".into(), value, revision: 1, written_at_ms }
+    }
+
+    #[test]
+    fn each_role_waits_for_those_above_it() {
+        let pauses: Vec<u128> = Role::ALL.iter().map(|role| head_start(*role).as_millis()).collect();
+        assert_eq!(pauses, [0, 100, 200, 300]);
+    }
+
+    #[test]
+    fn what_was_written_since_the_request_came_is_its_answer() {
+        let own: Instance = "own".parse().unwrap();
+        for (entry, answered) in [
+            (entry(10_000, Some("another")), true),
+            // A request to stop leaves a marker.
+            (entry(10_000, None), true),
+            // The answer to an earlier request.
+            (entry(9_000, Some("another")), false),
+            (entry(10_000, Some("own")), false),
+        ] {
+            assert_eq!(is_answered(&entry, 10_000, &own), answered, "{entry:?}");
+        }
     }
 }

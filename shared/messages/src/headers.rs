@@ -24,16 +24,34 @@ pub const ENTRIES: &str = "Revocast-Entries";
 pub const NEWLY_REVOKED: &str = "Revocast-Newly-Revoked";
 /// `<role>/<instance>` of who published.
 pub const ORIGIN: &str = "Revocast-Origin";
+/// The broker domain from which a bridge carried the notice. For people: nothing is decided by it, since whoever may
+/// write notices may write it.
+pub const DOMAIN: &str = "Revocast-Domain";
 /// A certificate's subject (RFC 4514).
 pub const SUBJECT: &str = "Revocast-Subject";
+/// A watched verdict, and what it was before.
+pub const VERDICT: &str = "Revocast-Verdict";
 /// JetStream's deduplication key: a hash of subject and content, since the broker's window spans the stream.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Why a message was put aside.
 pub const REASON: &str = "Revocast-Reason";
 /// The subject that a message put aside came on.
 pub const ORIGINAL_SUBJECT: &str = "Revocast-Subject-Was";
+/// What a replayed message is: `<stream>/<its birth>/<sequence>` of the original.
+pub const REPLAY_OF: &str = "Revocast-Replay-Of";
+/// When the original of a replayed message was stored: nanoseconds since the Unix epoch.
+pub const STORED_AT: &str = "Revocast-Stored-At";
 /// `application/json` for clients in other languages; absent means the binary form.
 pub const CONTENT_TYPE: &str = "Content-Type";
+
+/// The media type of messages that clients in other languages write and read.
+pub const JSON: &str = "application/json";
+
+/// Whether a `Content-Type` says JSON, whatever its parameters (`; charset=utf-8`).
+pub fn says_json(content_type: Option<&str>) -> bool {
+    let media = content_type.and_then(|line| line.split(';').next()).unwrap_or_default();
+    media.trim().eq_ignore_ascii_case(JSON)
+}
 
 /// At most this many characters of a name go into a header line.
 pub const MAX_NAME: usize = 512;
@@ -41,4 +59,19 @@ pub const MAX_NAME: usize = 512;
 /// A name for a header line: cut at [`MAX_NAME`] characters.
 pub fn name_line(name: &impl ToString) -> String {
     name.to_string().chars().take(MAX_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_json_whatever_its_parameters() {
+        for json in ["application/json", "Application/JSON; charset=utf-8", " application/json ;x"] {
+            assert!(says_json(Some(json)), "{json}");
+        }
+        for other in [None, Some(""), Some("application/jsonl"), Some("text/plain; application/json")] {
+            assert!(!says_json(other), "{other:?}");
+        }
+    }
 }

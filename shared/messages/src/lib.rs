@@ -15,6 +15,7 @@ mod question;
 mod receipt;
 pub mod subjects;
 mod subscription;
+mod watch;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
@@ -25,11 +26,15 @@ pub use notice::{
     NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::PathShare;
-pub use question::{Answer, Evidence, Judgement, Outcome, Question, QuestionOptions, Refusal};
+pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
-    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, registry_key,
+    Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,
+    registry_key,
+};
+pub use watch::{
+    Seen, VerdictChanged, WatchAnswer, WatchInterest, WatchRegistration, WatchRequest, watch_key,
 };
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Questions and answers: is this certificate valid for me?
 
-use revocast_pki::asn1::Time;
+use revocast_pki::asn1::{NotATime, Time};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::blob::Blob;
 use crate::codec::Message;
@@ -20,6 +20,41 @@ pub struct QuestionOptions {
     pub eku: Option<String>,
     /// Wants the candidate paths and checks told.
     pub explain: bool,
+    /// Asks what was true at this instant, as far as it is known; in JSON RFC 3339, or seconds since the Unix epoch.
+    #[serde(deserialize_with = "optional_instant")]
+    pub as_of: Option<Time>,
+    /// Asks what the validator knew at this instant; without `as_of` of that very instant.
+    #[serde(deserialize_with = "optional_instant")]
+    pub as_known_at: Option<Time>,
+}
+
+impl QuestionOptions {
+    /// Whether the question is about the past: only the validator's history can answer it.
+    pub fn is_historical(&self) -> bool {
+        self.as_of.is_some() || self.as_known_at.is_some()
+    }
+}
+
+/// An instant as people and programs write it: RFC 3339, or seconds since the Unix epoch.
+pub fn instant(text: &str) -> Result<Time, NotATime> {
+    text.parse().map(Time::from_unix).or_else(|_| text.parse())
+}
+
+fn optional_instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Seconds(i64),
+        Words(String),
+    }
+    if !deserializer.is_human_readable() {
+        return Option::deserialize(deserializer);
+    }
+    match Option::<Said>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Said::Seconds(seconds)) => Ok(Some(Time::from_unix(seconds))),
+        Some(Said::Words(words)) => instant(&words).map(Some).map_err(de::Error::custom),
+    }
 }
 
 /// Asks about certificates under one policy. Layout version 1.
@@ -147,6 +182,17 @@ pub struct Answer {
     pub judgements: Vec<Judgement>,
     /// Set instead of judgements when the question was refused.
     pub refused: Option<Refusal>,
+    /// Set when the answer is about the past.
+    pub past: Option<Past>,
+}
+
+/// Of what past an answer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The certificates were judged at this instant.
+    pub as_of: Time,
+    /// By what the validator knew at this one.
+    pub as_known_at: Time,
 }
 
 impl Message for Answer {

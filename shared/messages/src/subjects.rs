@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use revocast_pki::identity::{CertId, CrlKind, IssuerId, ScopeId};
+use revocast_pki::identity::{CertId, CrlKind, IssuerId, ScopeId, WatchId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Who speaks: the class token of a notice's subject.
@@ -75,6 +75,8 @@ pub const ASIDE: &str = "ASIDE";
 pub const CRLS: &str = "crls";
 /// Bucket of subscriptions.
 pub const SUBSCRIPTIONS: &str = "subscriptions";
+/// Bucket of watched certificates.
+pub const WATCHES: &str = "watches";
 /// Bucket of short leases: who fetches, who puts, who watches.
 pub const LEASES: &str = "leases";
 
@@ -84,8 +86,14 @@ pub const VALIDATE: &str = "pki.validate";
 pub const ACQUIRE: &str = "pki.acquire";
 /// Service that explains a verdict.
 pub const EXPLAIN: &str = "pki.explain";
+/// Service that takes a certificate under watch.
+pub const WATCH: &str = "pki.watch";
+/// Everything that is told of watched verdicts.
+pub const ALL_VERDICTS: &str = "pki.verdict.*";
 /// Service that searches a repository's certificates.
 pub const SEARCH: &str = "pki.repository.search";
+/// What the subjects of all heartbeats begin with.
+pub const HEARTBEATS: &str = "pki.heartbeat.";
 /// Everything that a validator follows in either notice stream.
 pub const ALL_NOTICES: &str = "pki.>";
 
@@ -192,6 +200,11 @@ pub enum Subject {
         /// The target certificate.
         target: CertId,
     },
+    /// `pki.verdict.<watch>`: what a watched verdict came to be.
+    Verdict {
+        /// Which one.
+        watch: WatchId,
+    },
     /// `pki.subscribe.<issuer>.<validator>`; the issuer `all` asks for every issuer.
     Subscribe {
         /// One issuer, or `None` for all.
@@ -247,6 +260,7 @@ fn parse(tokens: &[&str]) -> Option<Subject> {
             policy: policy.parse::<ScopeId>().ok().map(|hash| hash.to_string())?,
             target: target.parse().ok()?,
         },
+        ["pki", "verdict", watch] => Subject::Verdict { watch: watch.parse().ok()? },
         ["pki", "subscribe", issuer, validator] => Subject::Subscribe {
             issuer: if issuer == "all" { None } else { Some(issuer.parse().ok()?) },
             validator: validator.parse().ok()?,
@@ -272,6 +286,7 @@ impl fmt::Display for Subject {
             Subject::PathShare { validator, policy, target } => {
                 write!(f, "pki.path.{validator}.{policy}.{target}")
             }
+            Subject::Verdict { watch } => write!(f, "pki.verdict.{watch}"),
             Subject::Subscribe { issuer: Some(issuer), validator } => {
                 write!(f, "pki.subscribe.{issuer}.{validator}")
             }
@@ -284,6 +299,12 @@ impl fmt::Display for Subject {
 /// The service subject by which one preselected validator is asked.
 pub fn validate_at(validator: &Instance) -> String {
     format!("{VALIDATE}.{validator}")
+}
+
+/// Where the broker says again what it has stored on `pki.verdict.<watch>`. A message there was taken into the stream;
+/// one heard on the stream's own subject may have been refused.
+pub fn told(watch: WatchId) -> String {
+    format!("pki.told.{watch}")
 }
 
 #[cfg(test)]
@@ -307,6 +328,7 @@ mod tests {
                 policy: scope.to_string(),
                 target: certificate,
             },
+            Subject::Verdict { watch: WatchId([0x44; 16]) },
             Subject::Subscribe { issuer: Some(issuer), validator: validator.clone() },
             Subject::Subscribe { issuer: None, validator: validator.clone() },
             Subject::Aside { instance: validator },

@@ -141,3 +141,27 @@ pub fn registry_key(issuer: Option<IssuerId>, validator: &Instance) -> String {
         None => format!("all.{validator}"),
     }
 }
+
+/// Reads a registry's key back: whose CRLs, and who subscribed.
+pub fn parse_registry_key(key: &str) -> Option<(Option<IssuerId>, Instance)> {
+    let (issuer, validator) = key.split_once('.')?;
+    let issuer = if issuer == "all" { None } else { Some(issuer.parse().ok()?) };
+    Some((issuer, validator.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrys_key_is_read_back_as_it_was_written() {
+        let validator: Instance = "v-1".parse().unwrap();
+        for issuer in [None, Some(IssuerId([0x11; 16]))] {
+            let key = registry_key(issuer, &validator);
+            assert_eq!(parse_registry_key(&key), Some((issuer, validator.clone())));
+        }
+        for foreign in ["", "all", "some.v-1", "all.v.1"] {
+            assert_eq!(parse_registry_key(foreign), None, "{foreign}");
+        }
+    }
+}

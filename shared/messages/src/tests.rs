@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use revocast_pki::asn1::Time;
 use revocast_pki::crl::{Crl, Reason};
-use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId};
+use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId, WatchId};
 use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry as MintedEntry, SigningKey, name};
 
 use super::*;
@@ -219,7 +219,12 @@ fn a_question_and_an_answer_are_golden() {
     let question = Question {
         certificates: vec![vec![0x30, 0x00].into()],
         intermediates: Vec::new(),
-        options: QuestionOptions { dns: Some("a".into()), explain: true, ..QuestionOptions::default() },
+        options: QuestionOptions {
+            dns: Some("a".into()),
+            explain: true,
+            as_of: Some(Time::from_unix(1)),
+            ..QuestionOptions::default()
+        },
     };
     golden(
         &question,
@@ -231,6 +236,8 @@ fn a_question_and_an_answer_are_golden() {
             "010161",   // dns
             "00",       // eku
             "01",       // explain
+            "0102",     // as_of
+            "00",       // as_known_at
         ],
     );
     let answer = Answer {
@@ -247,6 +254,7 @@ fn a_question_and_an_answer_are_golden() {
             explanation: None,
         }],
         refused: Some(Refusal::Busy { why: "b".into() }),
+        past: Some(Past { as_of: Time::from_unix(1), as_known_at: Time::from_unix(2) }),
     };
     golden(
         &answer,
@@ -266,8 +274,112 @@ fn a_question_and_an_answer_are_golden() {
             "01",                                                               // refused: some
             "01",                                                               // busy
             "0162",                                                             // why
+            "010204",                                                           // past: as_of, as_known_at
         ],
     );
+}
+
+fn change() -> VerdictChanged {
+    VerdictChanged {
+        watch: WatchId([0x11; 16]),
+        certificate: CertId([0x77; 32]),
+        policy: "default".into(),
+        outcome: Outcome::Revoked,
+        reason: "r".into(),
+        before: Some(Outcome::Valid),
+        evidence: Vec::new(),
+        until: Some(Time::from_unix(1)),
+        judged_at_ms: 1_000,
+        validator: "v-1".parse().unwrap(),
+        seen: vec![Seen {
+            issuer: IssuerId([0x22; 16]),
+            scope: ScopeId([0x33; 16]),
+            kind: CrlKind::Complete,
+            number: None,
+            this_update: Time::from_unix(1),
+            crl_id: CrlId([0x44; 32]),
+        }],
+        known: vec![CertId([0x55; 32])],
+    }
+}
+
+/// [`change`], without the version.
+const CHANGE: [&str; 15] = [
+    "11111111111111111111111111111111",                                 // watch
+    "7777777777777777777777777777777777777777777777777777777777777777", // certificate
+    "0764656661756c74",                                                 // policy
+    "01",                                                               // revoked
+    "0172",                                                             // reason
+    "0100",                                                             // before: valid
+    "00",                                                               // evidence
+    "0102",                                                             // until
+    "fbd007",                                                           // judged_at_ms
+    "03762d31",                                                         // validator
+    "0122222222222222222222222222222222",                               // seen: one, issuer
+    "33333333333333333333333333333333",                                 // scope
+    "000002",                                                           // complete, no number, this_update
+    "4444444444444444444444444444444444444444444444444444444444444444", // crl_id
+    "015555555555555555555555555555555555555555555555555555555555555555", // known
+];
+
+#[test]
+fn a_watch_and_what_is_told_of_it_are_golden() {
+    let request = WatchRequest {
+        client: "c-1".parse().unwrap(),
+        certificate: vec![0x30, 0x00].into(),
+        intermediates: Vec::new(),
+        options: QuestionOptions::default(),
+        interest: WatchInterest::Start { lease_s: 60 },
+    };
+    golden(
+        &request,
+        &[
+            "01",       // version
+            "03632d31", // client
+            "023000",   // certificate
+            "00",       // intermediates
+            "00000000", // options
+            "00",       // start
+            "3c",       // lease_s
+        ],
+    );
+    let stop = WatchRequest { interest: WatchInterest::Stop, ..request.clone() };
+    golden(&stop, &["01", "03632d31", "023000", "00", "00000000", "01"]);
+    let registration = WatchRegistration {
+        client: request.client,
+        certificate: request.certificate,
+        intermediates: request.intermediates,
+        options: request.options,
+        lapses_at_ms: 1_000,
+        validator: "v-1".parse().unwrap(),
+    };
+    golden(&registration, &["01", "03632d31", "023000", "00", "00000000", "fbd007", "03762d31"]);
+    golden(&change(), &[&["01"], &CHANGE[..]].concat());
+    let accepted = WatchAnswer::Accepted {
+        watch: WatchId([0x66; 16]),
+        lease_s: 60,
+        verdict: Box::new(change()),
+        sequence: 5,
+    };
+    let before = ["01", "00", "66666666666666666666666666666666", "3c"];
+    golden(&accepted, &[&before[..], &CHANGE, &["05"]].concat());
+    golden(&WatchAnswer::Stopped, &["01", "01"]);
+    golden(&WatchAnswer::Refused(Refusal::Busy { why: "b".into() }), &["01", "02", "01", "0162"]);
+}
+
+#[test]
+fn the_largest_telling_fits_into_its_bound() {
+    let seen = change().seen[0];
+    let seen = Seen { number: Some(CrlNumber::from(u64::MAX)), this_update: Time::MAX, ..seen };
+    let largest = VerdictChanged {
+        seen: vec![seen; VerdictChanged::MAX_SEEN],
+        known: vec![CertId([0x55; 32]); VerdictChanged::MAX_KNOWN],
+        reason: "r".repeat(1_024),
+        ..change()
+    };
+    // Room is left for the evidence of the deepest path, four CRLs for each certificate.
+    let evidence = 32 * 4 * 180;
+    assert!(encode(&largest).unwrap().len() + evidence < VerdictChanged::MAX_BYTES);
 }
 
 #[test]
@@ -327,6 +439,14 @@ fn a_question_in_json_may_leave_out_what_it_does_not_narrow_but_not_misspell_it(
     let question: Question = codec::from_json(br#"{"certificates": ["MAA="]}"#).unwrap();
     assert_eq!(question.certificates[0][..], [0x30, 0x00]);
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "option": {}}"#).is_err());
+    let at = |text: &str| {
+        let json = format!(r#"{{"certificates": [], "options": {{"as_of": {text}}}}}"#);
+        codec::from_json::<Question>(json.as_bytes()).map(|question| question.options.as_of)
+    };
+    for same in ["1795305600", r#""1795305600""#, r#""2026-11-22T00:00:00Z""#] {
+        assert_eq!(at(same).unwrap(), Some(Time::from_unix(1_795_305_600)), "{same}");
+    }
+    assert!(at(r#""yesterday""#).is_err());
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "options": {"dsn": "x"}}"#).is_err());
 }
 
@@ -344,6 +464,11 @@ proptest! {
         let _ = decode::<Question>(&message);
         let _ = decode::<Answer>(&message);
         let _ = decode::<Registration>(&message);
+        let _ = decode::<WatchRequest>(&message);
+        let _ = decode::<WatchAnswer>(&message);
+        let _ = decode::<WatchRegistration>(&message);
+        let _ = decode::<VerdictChanged>(&message);
+        let _ = codec::from_json::<WatchRequest>(&message);
         let _ = codec::from_json::<Question>(&message);
     }
 

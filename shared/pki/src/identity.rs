@@ -96,6 +96,12 @@ identifier! {
 }
 
 identifier! {
+    /// A watched verdict: the first 16 octets of SHA-256([`CertId`], a hash of the policy that is in effect), so that
+    /// whoever asks the same of validators that are configured alike watches the same.
+    WatchId, 16
+}
+
+identifier! {
     /// Stored bytes: SHA-256 of the whole object. Files and objects are named by it.
     Digest, 32
 }
@@ -111,6 +117,13 @@ impl CertId {
     /// Of a certificate's DER.
     pub fn of(der: &[u8]) -> CertId {
         CertId(sha256(&[der]))
+    }
+}
+
+impl WatchId {
+    /// Of a certificate and the octets that stand for the policy in effect and for what was asked beyond it.
+    pub fn of(certificate: CertId, policy: &[u8]) -> WatchId {
+        WatchId(first_half(sha256(&[&certificate.0, policy])))
     }
 }
 

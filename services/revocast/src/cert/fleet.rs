@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use revocast_client::{AskError, ask};
-use revocast_messages::{Answer, Blob, Instance, Judgement, Outcome, Question, QuestionOptions};
+use revocast_messages::{Answer, Blob, Instance, Judgement, Outcome, Question, QuestionOptions, instant};
+use revocast_pki::asn1::Time;
 use revocast_pki::bundle::{self, Item};
 
 use crate::bus::{BusArgs, block_on};
@@ -21,6 +22,13 @@ pub(super) struct FleetArgs {
     /// The fleet's policy by name; its default if absent.
     #[arg(long, value_name = "NAME", requires = "validator")]
     policy_name: Option<String>,
+    /// Ask what was true at this instant, as far as it is known now: RFC 3339, or seconds since the Unix epoch. The
+    /// validator must keep history that reaches back so far.
+    #[arg(long, value_name = "TIME", requires = "validator", value_parser = instant)]
+    as_of: Option<Time>,
+    /// Ask what the validator knew at this instant; without --as-of of that very instant.
+    #[arg(long, value_name = "TIME", requires = "validator", value_parser = instant)]
+    as_known_at: Option<Time>,
     /// How long to wait for the answer.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -76,12 +84,20 @@ impl FleetArgs {
             dns: carried.dns.map(str::to_owned),
             eku: carried.eku.clone(),
             explain: carried.explain,
+            as_of: self.as_of,
+            as_known_at: self.as_known_at,
         };
         Ok(Question { certificates: vec![target], intermediates, options })
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
+/// Of a question about the past a CRL may be later.
+fn age(age_s: i64) -> String {
+    if age_s < 0 { format!("{} s later", -age_s) } else { format!("{age_s} s ago") }
+}
+
+/// The certificates in a file, unread.
+pub(super) fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
     let items =
         bundle::items(content).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
@@ -105,6 +121,9 @@ fn exit(judgements: &[Judgement]) -> Exit {
 
 fn text(answer: &Answer) -> String {
     let mut lines = Vec::new();
+    lines.extend(
+        answer.past.map(|past| format!("as of {}, by what was known at {}:", past.as_of, past.as_known_at)),
+    );
     for judgement in &answer.judgements {
         // "Valid" and "revoked" say it all.
         let plain = matches!(judgement.outcome, Outcome::Valid | Outcome::Revoked);
@@ -116,8 +135,10 @@ fn text(answer: &Answer) -> String {
         for found in &judgement.evidence {
             let number = found.number.map_or_else(|| "without number".into(), |number| number.to_string());
             lines.push(format!(
-                "  by CRL {number} of issuer {}, issued {}, {} s ago",
-                found.issuer, found.this_update, found.age_s
+                "  by CRL {number} of issuer {}, issued {}, {}",
+                found.issuer,
+                found.this_update,
+                age(found.age_s)
             ));
         }
         lines.extend(judgement.explanation.clone());

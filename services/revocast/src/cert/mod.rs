@@ -1,7 +1,8 @@
 //! `revocast cert`: questions about certificates, answered here without network, or by the fleet.
 //!
 //! `check` reads what a question names (`asked`, `files`), asks the path engine, and prints the verdict; `batch` does so
-//! for many questions, one line each; `fleet` puts the question to a validator.
+//! for many questions, one line each; `fleet` puts the question to a validator; `watch` has the fleet tell whenever its
+//! verdict changes.
 
 mod asked;
 mod batch;
@@ -9,6 +10,7 @@ mod files;
 mod fleet;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +25,7 @@ use crate::output::Output;
 use asked::{Asked, AskedError};
 use files::Files;
 use fleet::FleetArgs;
+use watch::WatchArgs;
 
 /// Signatures remembered over a batch: as many as ten thousand questions with new certificates make.
 const REMEMBERED: usize = 1 << 16;
@@ -36,8 +39,19 @@ pub(crate) enum CertVerb {
     ///   revocast cert check --anchor root.pem --cert leaf.pem --revocation none --dns www.example.org
     ///   revocast cert check --batch questions.jsonl
     ///   revocast cert check --cert leaf.pem --validator any --nats nats://127.0.0.1:4222
+    ///   revocast cert check --cert leaf.pem --validator validator-1 --as-of 2026-11-22T15:00:00Z
     #[command(verbatim_doc_comment)]
     Check(CheckArgs),
+    /// Be told whenever the fleet's verdict on a certificate changes, until interrupted.
+    ///
+    /// With --until, the exit code is that of the verdict that ended it.
+    ///
+    /// Examples:
+    ///   revocast cert watch www.crt
+    ///   revocast cert watch *.crt --until revoked --json
+    ///   revocast cert watch peer.crt --exec 'test "$REVOCAST_OUTCOME" = valid || ./cut-session peer'
+    #[command(verbatim_doc_comment)]
+    Watch(WatchArgs),
 }
 
 /// What `check` is asked.
@@ -54,7 +68,10 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
-    let CertVerb::Check(args) = verb;
+    let args = match verb {
+        CertVerb::Check(args) => args,
+        CertVerb::Watch(args) => return args.run(output),
+    };
     if args.fleet.is_asked() {
         return args.fleet.run(&args.asked.carried(), output);
     }

@@ -1,65 +1,166 @@
-//! Questions over HTTP: `POST /v1/validate` with JSON, DER or PEM; `GET /v1/scopes`; and the operational doors.
+//! Questions over HTTP. [`table`] is the list of all routes: the router is made from it, and a test holds `openapi.json`
+//! against it. Whatever is refused is told as `{"error": "..."}`.
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use revocast_daemon::{Context, router};
-use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec};
+use bytes::Bytes;
+use revocast_daemon::{Context, Counter, RequestLimits, limited, refused, router, with_refusals};
+use revocast_messages::headers::says_json;
+use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::events::{EventDoor, events};
+use super::issuers::issuers;
+use super::openapi::openapi;
 use crate::question::Judge;
 use crate::state::Live;
 
+/// What the handlers need. Cheap to clone.
 #[derive(Clone)]
-struct Doors {
-    judge: Judge,
-    live: Arc<Live>,
+pub(crate) struct Doors {
+    pub judge: Judge,
+    pub live: Arc<Live>,
+    pub events: EventDoor,
 }
 
-/// All routes of a validator.
-pub(crate) fn routes(judge: Judge, live: Arc<Live>, context: &Context) -> Router {
-    Router::new()
-        .route("/v1/validate", post(validate))
-        .route("/v1/scopes", get(scopes))
-        .layer(DefaultBodyLimit::max(Question::MAX_BYTES))
-        .with_state(Doors { judge, live })
-        .merge(router(context))
+/// One route.
+pub(crate) struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    handler: MethodRouter<Doors>,
 }
 
-/// JSON in the form of [`Question`]; or certificates in DER, PEM or PKCS #7, the first of which is asked about, with
-/// the options as query parameters.
+/// All routes of a validator but the operational ones.
+pub(crate) fn table() -> Vec<Route> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/v1/validate", post(validate)),
+        route(Method::GET, "/v1/issuers", get(issuers)),
+        route(Method::GET, "/v1/scopes", get(scopes)),
+        route(Method::GET, "/v1/events", get(events)),
+        route(Method::GET, "/openapi.json", get(openapi)),
+    ]
+}
+
+/// The router of all routes, the operational ones among them.
+pub(crate) fn routes(doors: Doors, limits: &RequestLimits, context: &Context) -> Router {
+    for outcome in [Outcome::Valid, Outcome::Revoked, Outcome::Invalid, Outcome::Indeterminate] {
+        doors.judge.counts.answers.add(&[("outcome", &outcome.to_string())], 0);
+    }
+    let answers = context.metrics.counter("revocast_http_answers", "answers by method, route and status");
+    let routes = table()
+        .into_iter()
+        .fold(Router::new(), |routes, route| routes.route(route.path, counted(route, answers.clone())));
+    let routes = limited(routes.with_state(doors), limits, Question::MAX_BYTES, &context.metrics);
+    with_refusals(routes.merge(router(context)))
+}
+
+/// Counts a route's answers; the series of success is there from the start.
+fn counted(route: Route, answers: Counter) -> MethodRouter<Doors> {
+    let Route { method, path, handler } = route;
+    let count = move |status: &str, n| {
+        answers.add(&[("method", method.as_str()), ("route", path), ("status", status)], n);
+    };
+    count("200", 0);
+    handler.route_layer(from_fn(move |request: Request, next: Next| {
+        let count = count.clone();
+        async move {
+            let answer = next.run(request).await;
+            count(answer.status().as_str(), 1);
+            answer
+        }
+    }))
+}
+
+/// Query parameters of a question whose body is certificates.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+struct Asked {
+    policy: Option<String>,
+    dns: Option<String>,
+    eku: Option<String>,
+    explain: bool,
+    as_of: Option<String>,
+    as_known_at: Option<String>,
+    /// Every certificate of the body is asked about, not only the first.
+    each: bool,
+}
+
+/// JSON in the form of [`Question`]; or certificates in DER, PEM or PKCS #7 with the options as query parameters: the
+/// first is asked about and the others are offered along, or each is asked about.
 async fn validate(
     State(doors): State<Doors>,
-    Query(options): Query<QuestionOptions>,
+    asked: Result<Query<Asked>, QueryRejection>,
     lines: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let kind = lines.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let question = if kind.starts_with("application/json") {
-        codec::from_json::<Question>(&body).map_err(|error| error.to_string())
-    } else {
-        of_certificates(body, options)
-    };
-    match question {
+    let read = asked
+        .map_err(|why| refused(StatusCode::BAD_REQUEST, &why.body_text()))
+        .and_then(|Query(asked)| question(asked, &lines, body));
+    match read {
         Ok(question) => answered(doors.judge.answer(question).await),
-        Err(why) => refused(StatusCode::BAD_REQUEST, &why),
+        Err(refusal) => refusal,
     }
 }
 
-fn of_certificates(body: Bytes, options: QuestionOptions) -> Result<Question, String> {
+/// Media types of bodies that hold certificates; `application/x-www-form-urlencoded` is what `curl --data-binary` says
+/// of them when it is told nothing.
+const CERTIFICATES: [&str; 9] = [
+    "application/pkix-cert",
+    "application/x-x509-ca-cert",
+    "application/x-x509-user-cert",
+    "application/pem-certificate-chain",
+    "application/x-pem-file",
+    "application/pkcs7-mime",
+    "application/x-pkcs7-certificates",
+    "application/octet-stream",
+    "application/x-www-form-urlencoded",
+];
+
+fn question(asked: Asked, lines: &HeaderMap, body: Bytes) -> Result<Question, Response> {
+    let wrong = |why: &str| refused(StatusCode::BAD_REQUEST, why);
+    let kind = lines.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    if says_json(kind) {
+        if asked != Asked::default() {
+            return Err(wrong("the options of a question in JSON stand in its body, not in the URL"));
+        }
+        return codec::from_json(&body).map_err(|error| wrong(&error.to_string()));
+    }
+    let media = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if media.as_ref().is_some_and(|media| !CERTIFICATES.contains(&media.as_str())) {
+        let why = format!("a body of this type is not read: application/json, {}", CERTIFICATES.join(", "));
+        return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why));
+    }
+    of_certificates(body, asked).map_err(|why| wrong(&why))
+}
+
+fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
     let items = bundle::items(body).map_err(|error| error.to_string())?;
-    let mut certificates = items.into_iter().filter_map(|item| match item {
-        Item::Certificate(der) => Some(der.into()),
-        Item::Crl(_) => None,
-    });
-    let target = certificates.next().ok_or("the body holds no certificate: JSON, DER or PEM is asked for")?;
-    Ok(Question { certificates: vec![target], intermediates: certificates.collect(), options })
+    let mut certificates: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Certificate(der) => Some(der.into()),
+            Item::Crl(_) => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err("the body holds no certificate: JSON, DER, PEM or PKCS #7 is asked for".into());
+    }
+    let intermediates = if asked.each { Vec::new() } else { certificates.split_off(1) };
+    let Asked { policy, dns, eku, explain, as_of, as_known_at, each: _ } = asked;
+    let at =
+        |said: Option<String>| said.map(|text| instant(&text).map_err(|why| why.to_string())).transpose();
+    let (as_of, as_known_at) = (at(as_of)?, at(as_known_at)?);
+    let options = QuestionOptions { policy, dns, eku, explain, as_of, as_known_at };
+    Ok(Question { certificates, intermediates, options })
 }
 
 fn answered(answer: Answer) -> Response {
@@ -68,10 +169,6 @@ fn answered(answer: Answer) -> Response {
         Some(Refusal::Malformed { why }) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
         Some(Refusal::Busy { why }) => refused(StatusCode::SERVICE_UNAVAILABLE, why),
     }
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    (status, Json(serde_json::json!({ "error": why }))).into_response()
 }
 
 /// What is enforced for one scope.
@@ -86,6 +183,8 @@ struct ScopeState {
     this_update: String,
     next_update: Option<String>,
     crl_id: String,
+    /// Others of the same number: what they revoke is revoked, too.
+    conflicting: Vec<String>,
     applied_at_ms: i64,
     source: revocast_messages::Source,
 }
@@ -103,6 +202,7 @@ async fn scopes(State(doors): State<Doors>) -> Json<Vec<ScopeState>> {
         this_update: enforced.crl.this_update().to_string(),
         next_update: enforced.crl.next_update().map(|time| time.to_string()),
         crl_id: enforced.crl.id().to_string(),
+        conflicting: enforced.conflicting.iter().map(|crl| crl.id().to_string()).collect(),
         applied_at_ms: enforced.applied_at_ms,
         source: enforced.source,
     });

@@ -1,5 +1,11 @@
 //! The doors by which questions come: [`nats`] services, and [`http`]. Behind both stands the same
 //! [`Judge`](crate::question::Judge).
 
+pub(crate) mod events;
+pub(crate) mod feed;
 pub(crate) mod http;
+pub(crate) mod issuers;
 pub(crate) mod nats;
+pub(crate) mod openapi;
+pub(crate) mod statistics;
+pub(crate) mod watch;

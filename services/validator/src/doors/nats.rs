@@ -1,32 +1,50 @@
 //! Questions over NATS: `pki.validate` and `pki.explain` for the queue group of all validators,
 //! `pki.validate.<instance>` for this one. Binary by default; JSON when the question's header says so.
 
-use bytes::Bytes;
-use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve};
-use revocast_messages::{Headers, Question, codec, decode, encode, headers, subjects};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve_with};
+use revocast_daemon::Health;
+use revocast_messages::headers::{self, JSON, says_json};
+use revocast_messages::{Headers, Question, codec, decode, encode, subjects};
+
+use super::statistics::{Position, metadata, statistics};
+use crate::config::ValidatorConfig;
 use crate::question::Judge;
 
 /// The queue group that all validators of a fleet join.
-const GROUP: &str = "validators";
+pub(super) const GROUP: &str = "validators";
 
-const JSON: &str = "application/json";
+/// What the door needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Questions {
+    pub judge: Judge,
+    pub config: Arc<ValidatorConfig>,
+    pub positions: Vec<Arc<Position>>,
+    pub health: Health,
+}
 
 /// Opens the door; it is open until the service is stopped or dropped.
-pub(crate) async fn open(bus: &Bus, judge: Judge, concurrency: usize) -> Result<Service, BusError> {
+pub(crate) async fn open(bus: &Bus, questions: &Questions) -> Result<Service, BusError> {
+    let Questions { judge, config, positions, health } = questions.clone();
     let spec = ServiceSpec {
         name: "revocast-validator".into(),
         description: "judges certificates against live CRLs".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        metadata: [("instance".to_owned(), judge.instance.to_string())].into(),
-        concurrency,
+        metadata: metadata(&config, &judge),
+        concurrency: config.concurrent_questions,
     };
     let endpoints = [
         (subjects::VALIDATE.to_owned(), Some(GROUP)),
         (subjects::EXPLAIN.to_owned(), Some(GROUP)),
         (subjects::validate_at(&judge.instance), None),
     ];
-    serve(bus, spec, &endpoints, move |call| {
+    let told = {
+        let judge = judge.clone();
+        move || statistics(&judge, &positions, &health)
+    };
+    serve_with(bus, spec, &endpoints, told, move |call| {
         let judge = judge.clone();
         async move { answer(&judge, &call).await }
     })
@@ -34,7 +52,7 @@ pub(crate) async fn open(bus: &Bus, judge: Judge, concurrency: usize) -> Result<
 }
 
 async fn answer(judge: &Judge, call: &Call) -> Result<(Headers, Bytes), String> {
-    let json = call.header(headers::CONTENT_TYPE) == Some(JSON);
+    let json = says_json(call.header(headers::CONTENT_TYPE));
     let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
     let mut question = question.map_err(|error| error.to_string())?;
     question.options.explain |= call.subject == subjects::EXPLAIN;

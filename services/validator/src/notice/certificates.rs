@@ -27,8 +27,12 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         return Ok(Outcome::Obsolete);
     }
     // On the disk before it is known: what is known counts as done when the notice comes again.
-    let (journal, kept) = (walk.journal.clone(), certificate.clone());
-    blocking(move || journal.keep_certificate(&kept.id().0, kept.der())).await?;
+    let (journal, kept, now_ms) = (walk.journal.clone(), certificate.clone(), walk.clock.now_ms());
+    blocking(move || {
+        journal.note_learned(kept.id(), now_ms)?;
+        journal.keep_certificate(&kept.id().0, kept.der())
+    })
+    .await?;
     walk.live.insert_certificate(certificate.clone());
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     walk.events.tell(Event::Learned(certificate));

@@ -52,6 +52,34 @@ impl Unobtained {
     }
 }
 
+/// How far a step comes without asking anybody.
+pub(super) enum AtHand {
+    /// All the way.
+    Bytes(Bytes),
+    /// The bytes are among the objects.
+    InStore,
+    /// A repository has them.
+    AtRepository(String),
+}
+
+/// Carries out what needs nobody: what is inside the notice, and differences.
+pub(super) async fn at_hand(notice: &CrlNotice, step: Step, limit: usize) -> Result<AtHand, Unobtained> {
+    if notice.size_bytes > limit as u64 {
+        return Err(Unobtained::TooLarge { size: notice.size_bytes, limit });
+    }
+    Ok(match step {
+        Step::Inline(bytes) => AtHand::Bytes(bytes),
+        Step::Difference(base, difference) => {
+            let rebuilt = blocking(move || -> Result<Bytes, DifferenceError> {
+                Ok(Difference::decode(difference.bytes.0)?.apply(&base)?)
+            });
+            AtHand::Bytes(rebuilt.await?)
+        }
+        Step::Object => AtHand::InStore,
+        Step::Repository(url) => AtHand::AtRepository(url),
+    })
+}
+
 /// Carries steps out. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Fetch {
@@ -69,23 +97,13 @@ impl Fetch {
 
     /// The bytes that a step brings.
     pub(crate) async fn obtain(&self, notice: &CrlNotice, step: Step) -> Result<Bytes, Unobtained> {
-        if notice.size_bytes > self.limit as u64 {
-            return Err(Unobtained::TooLarge { size: notice.size_bytes, limit: self.limit });
-        }
-        match step {
-            Step::Inline(bytes) => Ok(bytes),
-            Step::Difference(base, difference) => {
-                blocking(move || {
-                    let rebuilt = Difference::decode(difference.bytes.0)?.apply(&base)?;
-                    Ok(rebuilt)
-                })
-                .await
-            }
-            Step::Object => {
+        match at_hand(notice, step, self.limit).await? {
+            AtHand::Bytes(bytes) => Ok(bytes),
+            AtHand::InStore => {
                 let (objects, _) = self.stores().await?;
                 Ok(objects.get(&notice.digest.to_string(), self.limit).await?)
             }
-            Step::Repository(url) => self.ask_repository(notice, &url).await,
+            AtHand::AtRepository(url) => self.ask_repository(notice, &url).await,
         }
     }
 

@@ -3,7 +3,8 @@
 //! 1. [`intake`]: read it; subject, headers and body must agree
 //! 2. [`dedup`]: is it news, against the CRLs that were applied and verified?
 //! 3. [`plan`]: how to come by the bytes: difference, inline, object store, repository
-//! 4. [`fetch`]: carry the plan out, step by step, until one brings bytes
+//! 4. [`fetch`]: carry the plan out, step by step, until one brings bytes; from the fleet, or from a recording
+//!    ([`sources`])
 //! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced
 //! 6. [`persist`]: files and high-water mark on the disk
 //! 7. [`swap`]: readers see it from here on
@@ -23,6 +24,7 @@ pub(crate) mod owed;
 pub(crate) mod persist;
 pub(crate) mod plan;
 pub(crate) mod receipt;
+pub(crate) mod sources;
 pub(crate) mod swap;
 pub(crate) mod verify;
 mod walk;

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::walk::{Outcome, Walk};
 use crate::state::{JournalError, Owed};
 
-/// At most this many notices are owed; one per subject. Beyond, the newest are put aside and counted.
+/// At most this many notices are owed. Beyond, the newest are put aside and counted.
 const MAX_DEBTS: i64 = 10_000;
 /// Pause before the first retry; doubles.
 const FIRST_PAUSE_MS: i64 = 500;
@@ -60,7 +60,8 @@ pub(crate) async fn retry(walk: Arc<Walk>, nudge: Arc<Notify>) {
     }
 }
 
-async fn look(walk: &Arc<Walk>, all: bool) -> Result<(), JournalError> {
+/// Takes up the debts that are due, or all of them.
+pub(crate) async fn look(walk: &Walk, all: bool) -> Result<(), JournalError> {
     let now = (!all).then(|| walk.clock.now_ms());
     for owed in walk.journal.owed(now)? {
         settle(walk, owed).await?;
@@ -69,10 +70,10 @@ async fn look(walk: &Arc<Walk>, all: bool) -> Result<(), JournalError> {
     Ok(())
 }
 
-async fn settle(walk: &Arc<Walk>, owed: Owed) -> Result<(), JournalError> {
+async fn settle(walk: &Walk, owed: Owed) -> Result<(), JournalError> {
     let Ok(notice) = decode::<CrlNotice>(&owed.body) else {
         // Written by another release, or damaged: the stream's head tells it again.
-        return walk.journal.settle(&owed.subject);
+        return walk.journal.settle(&owed);
     };
     match walk.take_crl(notice, &owed.subject, Instant::now()).await? {
         Outcome::Owed(why) if owed.attempts < MAX_ATTEMPTS => {
@@ -82,6 +83,6 @@ async fn settle(walk: &Arc<Walk>, owed: Owed) -> Result<(), JournalError> {
             debug!(subject = %owed.subject, %why, "still owed");
             walk.journal.owe(&Owed { attempts: owed.attempts + 1, next_at_ms, why, ..owed })
         }
-        _ => walk.journal.settle(&owed.subject),
+        _ => walk.journal.settle(&owed),
     }
 }

@@ -14,10 +14,9 @@ use revocast_pki::certificate::{Certificate, KeyUsage};
 use revocast_pki::crl::{Crl, IntakeError};
 use revocast_pki::identity::{CertId, IssuerId};
 use revocast_pki::name::Name;
-use revocast_pki::path::{Question, Requirements, RevocationMode, Sources, judge};
-use revocast_pki::revocation::CrlSet;
 
 use crate::question::Policies;
+use crate::question::anchored::leads_to_anchor;
 use crate::state::{Live, ScopeKey};
 
 /// Why bytes do not count as the CRL of a notice.
@@ -152,21 +151,13 @@ impl Verifier {
         Some(entitled.spki().to_vec())
     }
 
-    fn is_entitled(&self, certificate: &Certificate, live: &Live, at: Time) -> bool {
+    /// Whether a certificate has a path to an anchor of one of this validator's policies; revocation is left out.
+    pub(crate) fn is_entitled(&self, certificate: &Certificate, live: &Live, at: Time) -> bool {
         let id = certificate.id();
         if self.lock().get(&id).is_some_and(|until| at.unix() < *until) {
             return true;
         }
-        let found = self.policies.iter().any(|policy| {
-            let requirements = Requirements {
-                revocation: RevocationMode::None,
-                algorithms: policy.requirements.algorithms,
-                ..Requirements::default()
-            };
-            let question = Question::new(certificate.clone(), at, &policy.anchors, &requirements);
-            let sources = Sources { certificates: live, crls: &CrlSet::new(), memory: &live.memory };
-            judge(&question, sources).is_valid()
-        });
+        let found = self.policies.iter().any(|policy| leads_to_anchor(certificate, policy, live, at));
         if found {
             let mut entitled = self.lock();
             if entitled.len() >= MAX_REMEMBERED {

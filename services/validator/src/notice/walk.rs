@@ -15,11 +15,12 @@ use tracing::{info, warn};
 use super::aside::Aside;
 use super::certificates;
 use super::dedup::{self, Standing};
-use super::fetch::Fetch;
 use super::intake;
+use super::owed;
 use super::persist::{keep, persist};
 use super::plan::{Repositories, plan};
 use super::receipt::Receipts;
+use super::sources::Sources;
 use super::swap::swap;
 use super::verify::{Verified, Verifier};
 use crate::events::{Event, Events};
@@ -43,7 +44,8 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn word(&self) -> &'static str {
+    /// One word for it.
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Outcome::Applied => "applied",
             Outcome::Learned => "learned",
@@ -88,7 +90,7 @@ pub(crate) struct Walk {
     pub live: Arc<Live>,
     pub journal: Arc<Journal>,
     pub verifier: Verifier,
-    pub fetch: Fetch,
+    pub sources: Sources,
     pub repositories: Repositories,
     pub receipts: Receipts,
     pub aside: Aside,
@@ -122,6 +124,17 @@ impl Walk {
         Ok(outcome)
     }
 
+    /// The same, with what cannot be finished now recorded as owed.
+    pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
+        let outcome = self.take(stream, message).await?;
+        if let Outcome::Owed(why) = &outcome
+            && !owed::record(self, &message.subject, message.payload.clone(), why.clone()).await?
+        {
+            self.aside.put(message, "limit", "too many notices are owed");
+        }
+        Ok(outcome)
+    }
+
     /// The walk of a CRL notice, from the dedup on; also taken by what was owed.
     pub(crate) async fn take_crl(
         &self,
@@ -139,7 +152,7 @@ impl Walk {
         for step in plan(&notice, &self.live, &self.repositories) {
             fail_point!("plan");
             let source = step.source();
-            let bytes = match self.fetch.obtain(&notice, step).await {
+            let bytes = match self.sources.obtain(&notice, step).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     failures.passing |= error.is_passing();

@@ -15,7 +15,7 @@ use super::answer;
 use super::intake::{self, Asked};
 use super::policy::Policies;
 use crate::metrics::Counts;
-use crate::state::Live;
+use crate::state::{Journal, Live};
 
 /// When contact with the broker last stood: milliseconds since the Unix epoch; never, at first. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +46,8 @@ impl Freshness {
 #[derive(Clone)]
 pub(crate) struct Judge {
     pub live: Arc<Live>,
+    /// What was enforced once.
+    pub journal: Arc<Journal>,
     pub policies: Arc<Policies>,
     pub freshness: Freshness,
     pub clock: Clock,
@@ -59,6 +61,9 @@ pub(crate) struct Judge {
 impl Judge {
     /// Answers a question; never fails: what cannot be judged is told in the answer.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
+        if question.options.is_historical() {
+            return self.answer_past(question).await;
+        }
         let started = Instant::now();
         let Ok(permit) = self.gate.clone().acquire_owned().await else {
             return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
@@ -114,11 +119,11 @@ impl Judge {
         answer::held_to(judgement, asked.policy, &verdict, self.freshness.age(now_ms))
     }
 
-    fn refused(&self, refusal: Refusal) -> Answer {
+    pub(super) fn refused(&self, refusal: Refusal) -> Answer {
         self.said(String::new(), self.clock.now_ms(), Vec::new(), Some(refusal))
     }
 
-    fn said(
+    pub(super) fn said(
         &self,
         policy: String,
         now_ms: i64,
@@ -133,9 +138,10 @@ impl Judge {
             freshness_s: age.map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
             judgements,
             refused,
+            past: None,
         }
     }
 }
 
 /// An explanation tells at most this many paths that were tried.
-const MAX_TOLD: usize = 16;
+pub(super) const MAX_TOLD: usize = 16;

@@ -18,6 +18,7 @@ use revocast_store::Store;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::height;
+use super::history::{self, HistoryConfig};
 use super::live::ScopeKey;
 
 const SCHEMA_VERSION: i32 = 1;
@@ -30,7 +31,9 @@ CREATE TABLE mark (
 ) WITHOUT ROWID;
 CREATE TABLE certificate (id BLOB PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE owed (
-    subject TEXT PRIMARY KEY, body BLOB NOT NULL, attempts INTEGER NOT NULL, next_at_ms INTEGER NOT NULL, why TEXT NOT NULL
+    subject TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL, attempts INTEGER NOT NULL, next_at_ms INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (subject, digest)
 ) WITHOUT ROWID;
 CREATE TABLE checkpoint (stream TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE audit (
@@ -42,7 +45,11 @@ CREATE TABLE audit (
 
 /// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] = &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", height::TABLE];
+const ADDED: &[&str] =
+    &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", height::TABLE, history::TABLES];
+
+/// Of one subject so many notices are owed: as many as there may be CRLs that are joined, and some lies.
+const MAX_DEBTS_OF_A_SUBJECT: i64 = 8;
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
@@ -92,7 +99,7 @@ pub(crate) struct Mark {
 /// A notice that could not be finished yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owed {
-    /// The subject it came on; a newer notice of the subject takes its place.
+    /// The subject it came on.
     pub subject: String,
     /// The notice, encoded.
     pub body: Bytes,
@@ -108,6 +115,8 @@ pub(crate) struct Owed {
 pub(crate) struct Journal {
     database: Mutex<Connection>,
     crls: Store,
+    /// Set while superseded CRLs are kept.
+    pub(super) history: Option<HistoryConfig>,
 }
 
 impl Journal {
@@ -131,7 +140,7 @@ impl Journal {
             transaction.execute_batch(table)?;
         }
         transaction.commit()?;
-        Ok(Journal { database: Mutex::new(database), crls })
+        Ok(Journal { database: Mutex::new(database), crls, history: None })
     }
 
     /// Writes a CRL's file, unless it is there.
@@ -168,17 +177,20 @@ impl Journal {
         }
         height::raise(&transaction, &applied.scope, &applied.crl.order())?;
         audit(&transaction, applied)?;
+        if self.history.is_some() {
+            history::record(&transaction, applied)?;
+        }
         fail_point!("mark");
         transaction.commit()?;
         fail_point!("marked");
         Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
     }
 
-    /// Removes files that no mark names any more.
+    /// Removes files that neither a mark nor the history names any more.
     pub(crate) fn forget(&self, digests: &[Digest]) -> Result<(), JournalError> {
         for digest in digests {
             let named: bool = self.lock().query_row(
-                "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1)",
+                "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)",
                 [digest.0],
                 |row| row.get(0),
             )?;
@@ -191,7 +203,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes every file that no mark names: what a kill between file and mark left.
+    /// Removes every file that nothing names: what a kill between file and mark left.
     pub(crate) fn sweep(&self) -> Result<(), JournalError> {
         fail_point!("sweep");
         self.forget(&self.crls.digests()?)
@@ -238,21 +250,33 @@ impl Journal {
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
-    /// Records a debt, durably.
+    /// Records a debt, durably. Of one subject there are several: a lie must not take the place of the truth, nor one of
+    /// two CRLs that conflict that of the other. Beyond [`MAX_DEBTS_OF_A_SUBJECT`] those that were tried most often go.
     pub(crate) fn owe(&self, owed: &Owed) -> Result<(), JournalError> {
         fail_point!("owe");
-        self.lock().execute(
-            "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![owed.subject, owed.body.as_ref(), owed.attempts, owed.next_at_ms, owed.why],
+        let mut database = self.lock();
+        let transaction = database.transaction()?;
+        let digest = Digest::of(&owed.body).0;
+        transaction.execute(
+            "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![owed.subject, digest, owed.body.as_ref(), owed.attempts, owed.next_at_ms, owed.why],
         )?;
+        transaction.execute(
+            "DELETE FROM owed WHERE subject = ?1 AND digest IN (
+                 SELECT digest FROM owed WHERE subject = ?1 ORDER BY attempts, next_at_ms DESC LIMIT -1 OFFSET ?2)",
+            params![owed.subject, MAX_DEBTS_OF_A_SUBJECT],
+        )?;
+        transaction.commit()?;
         fail_point!("owed");
         Ok(())
     }
 
     /// A debt is settled.
-    pub(crate) fn settle(&self, subject: &str) -> Result<(), JournalError> {
+    pub(crate) fn settle(&self, owed: &Owed) -> Result<(), JournalError> {
         fail_point!("settle");
-        self.lock().execute("DELETE FROM owed WHERE subject = ?1", [subject])?;
+        let digest = Digest::of(&owed.body).0;
+        self.lock()
+            .execute("DELETE FROM owed WHERE subject = ?1 AND digest = ?2", params![owed.subject, digest])?;
         fail_point!("settled");
         Ok(())
     }

@@ -101,6 +101,11 @@ impl Live {
         self.scopes.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
     }
 
+    /// The scopes that are enforced.
+    pub(crate) fn scope_keys(&self) -> Vec<ScopeKey> {
+        self.scopes.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// How many scopes are enforced.
     pub(crate) fn scopes(&self) -> usize {
         self.scopes.len()
@@ -148,6 +153,12 @@ impl Live {
     /// How many certificates are known.
     pub(crate) fn certificates(&self) -> usize {
         self.certificates.load(Ordering::Relaxed)
+    }
+
+    /// Every CA certificate that is known, in no order.
+    pub(crate) fn cas(&self) -> Vec<Certificate> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        graph.iter().filter(|certificate| certificate.is_ca()).cloned().collect()
     }
 
     /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.

@@ -14,6 +14,6 @@ mod writer;
 pub use list::SequenceOf;
 pub use oid::{NotAnOid, Oid, OidBuf};
 pub use reader::{Asn1Error, Asn1ErrorKind, Reader, Tag, Tlv, minimal_integer};
-pub use time::Time;
+pub use time::{NotATime, Time};
 pub(crate) use writer::push_tlv;
 pub use writer::{Open, Writer};

@@ -145,10 +145,7 @@ async fn ours(
         .map(|n| Validator::start(&format!("validator-{n}"), &anchor, folder, Some(&nats)))
         .collect();
     for validator in &validators {
-        until("a validator has read the streams", || {
-            validator.context.health.reasons().iter().all(|reason| reason.about == "subscription")
-        })
-        .await?;
+        validator.ready().await?;
     }
     let heard = || enforced.lock().unwrap_or_else(PoisonError::into_inner).len();
     until("all enforce the first CRL", || heard() >= VALIDATORS).await?;

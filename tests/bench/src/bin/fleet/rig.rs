@@ -14,7 +14,7 @@ use revocast_pki::identity::IssuerId;
 use revocast_pki::mint::{
     CertificateTemplate, CrlTemplate, GeneralName, KeyKind, RevokedEntry, SigningKey, key_id, name,
 };
-use revocast_tests::{NatsServer, free_address};
+use revocast_tests::{NatsServer, free_address, http};
 use revocast_validator::{PolicyConfig, ValidatorConfig};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -23,6 +23,9 @@ use crate::Failure;
 
 /// Octets of a leaf, about: what certificates of the web weigh.
 const LEAF_OCTETS: usize = 1_024;
+
+/// Whatever is waited for comes within this.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A P-256 CA that is valid now.
 pub(crate) struct Ca {
@@ -161,9 +164,18 @@ impl Validator {
         Validator { context, address, running }
     }
 
-    /// Until it has read the streams.
+    /// Until the HTTP door is open and the streams are read; nobody here answers subscriptions.
     pub(crate) async fn ready(&self) -> Result<(), Failure> {
-        until("a validator is ready", || self.context.health.reasons().is_empty()).await
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if http(self.address, "GET", "/readyz", &[], &[]).await.is_some_and(|answer| answer.status == 200)
+                && self.context.health.reasons().iter().all(|reason| reason.about == "subscription")
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(format!("a validator does not follow: {:?}", self.context.health.reasons()).into())
     }
 
     pub(crate) async fn stop(self) {
@@ -174,7 +186,7 @@ impl Validator {
 
 /// Polls `done`; fails after a minute.
 pub(crate) async fn until(what: &str, done: impl Fn() -> bool) -> Result<(), Failure> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !done() {
         if Instant::now() > deadline {
             return Err(format!("waited a minute in vain until {what}").into());

@@ -1,6 +1,6 @@
 //! `revocast notices tail`: what travels, as it travels.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use revocast_bus::{Followed, Follower, Stored};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::asn1::Time;
@@ -11,17 +11,6 @@ use serde_json::json;
 use crate::bus::{BusArgs, block_on};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-
-#[derive(Subcommand)]
-pub(crate) enum NoticesVerb {
-    /// Print notices as they arrive, until interrupted.
-    ///
-    /// Examples:
-    ///   revocast notices tail --heads
-    ///   revocast notices tail --limit 1 --json
-    #[command(verbatim_doc_comment)]
-    Tail(TailArgs),
-}
 
 #[derive(Args)]
 pub(crate) struct TailArgs {
@@ -38,8 +27,7 @@ pub(crate) struct TailArgs {
     limit: Option<u64>,
 }
 
-pub(crate) fn run(verb: &NoticesVerb, output: &Output) -> Result<Exit, Failure> {
-    let NoticesVerb::Tail(args) = verb;
+pub(super) fn run(args: &TailArgs, output: &Output) -> Result<Exit, Failure> {
     block_on(tail(args, output))
 }
 

@@ -1,0 +1,140 @@
+//! What one request may take: a place among those at once, so many octets, so long. Whatever is refused is told as JSON
+//! with the limit in words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::metrics::{Counter, Metrics};
+
+/// What requests may take, all together and one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestLimits {
+    /// Requests at once; further ones are answered with 503.
+    pub at_once: usize,
+    /// How long a request's body may take.
+    #[serde(with = "humantime_serde")]
+    pub body_deadline: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> RequestLimits {
+        RequestLimits { at_once: 512, body_deadline: Duration::from_secs(30) }
+    }
+}
+
+/// An error as every door tells it: `{"error": "..."}`; whoever is refused for being too many may try again soon.
+pub fn refused(status: StatusCode, why: &str) -> Response {
+    let mut answer = (status, axum::Json(serde_json::json!({ "error": why }))).into_response();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+/// Tells paths and methods that a router does not have as JSON.
+pub fn with_refusals(router: Router) -> Router {
+    router
+        .fallback(async |uri: Uri| {
+            refused(StatusCode::NOT_FOUND, &format!("there is nothing at {}", uri.path()))
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            refused(StatusCode::METHOD_NOT_ALLOWED, &format!("{} does not take {method}", uri.path()))
+        })
+}
+
+/// Lets a request reach `router` if there is a place for it (503), its body has at most `max_body` octets (413) and is
+/// there in time (408). The body is whole then: handlers take it at once.
+pub fn limited(router: Router, config: &RequestLimits, max_body: usize, metrics: &Metrics) -> Router {
+    let refusals = metrics.counter("revocast_http_refused", "requests refused for a limit, by which");
+    for why in [REQUESTS, SIZE, TIME] {
+        refusals.add(&[("limit", why)], 0);
+    }
+    let limits = Limits {
+        places: Arc::new(Semaphore::new(config.at_once.max(1))),
+        at_once: config.at_once.max(1),
+        max_body,
+        body_deadline: config.body_deadline,
+        refusals,
+    };
+    router.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(limits, admit))
+}
+
+const REQUESTS: &str = "requests";
+const SIZE: &str = "body_bytes";
+const TIME: &str = "body_deadline";
+
+/// A body that is too large is read on for at most this many octets, and thrown away: most clients hear the answer only
+/// after they have sent everything.
+const THROWN_AWAY: usize = 8 << 20;
+
+#[derive(Clone)]
+struct Limits {
+    places: Arc<Semaphore>,
+    at_once: usize,
+    max_body: usize,
+    body_deadline: Duration,
+    refusals: Counter,
+}
+
+async fn admit(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let Ok(_place) = limits.places.try_acquire() else {
+        let why = format!("{} requests are under way, and no more are taken: try again", limits.at_once);
+        return limits.refuse(REQUESTS, StatusCode::SERVICE_UNAVAILABLE, &why);
+    };
+    let (head, body) = request.into_parts();
+    let body = match tokio::time::timeout(limits.body_deadline, limits.whole(&head.headers, body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refusal)) => return refusal,
+        Err(_) => {
+            let why = format!("the body was not there within {:?}", limits.body_deadline);
+            return limits.refuse(TIME, StatusCode::REQUEST_TIMEOUT, &why);
+        }
+    };
+    next.run(Request::from_parts(head, Body::from(body))).await
+}
+
+impl Limits {
+    async fn whole(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+        let told = headers.get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
+        if told.is_some_and(|told: usize| told > self.max_body.saturating_add(THROWN_AWAY)) {
+            return Err(self.too_large());
+        }
+        let mut whole = Vec::with_capacity(told.unwrap_or(0).min(self.max_body));
+        let mut seen = 0_usize;
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk =
+                chunk.map_err(|_| refused(StatusCode::BAD_REQUEST, "the body ended in the middle"))?;
+            seen = seen.saturating_add(chunk.len());
+            if seen <= self.max_body {
+                whole.extend_from_slice(&chunk);
+            } else if seen > self.max_body.saturating_add(THROWN_AWAY) {
+                break;
+            } else {
+                whole = Vec::new();
+            }
+        }
+        if seen > self.max_body { Err(self.too_large()) } else { Ok(whole.into()) }
+    }
+
+    fn too_large(&self) -> Response {
+        let why = format!("the body is above the limit of {} bytes", self.max_body);
+        self.refuse(SIZE, StatusCode::PAYLOAD_TOO_LARGE, &why)
+    }
+
+    fn refuse(&self, limit: &str, status: StatusCode, why: &str) -> Response {
+        self.refusals.add_one(&[("limit", limit)]);
+        refused(status, why)
+    }
+}
