@@ -1,5 +1,6 @@
 //! [`TestCa`]: a CA without a ledger, for tests that need certificates and CRLs as they please.
 
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use revocast_messages::{CertificateNotice, CrlNotice, Origin, Role};
@@ -17,39 +18,38 @@ pub struct TestCa {
     pub certificate: Certificate,
     /// Who signed its certificate.
     above: IssuerId,
-    /// Since when it is a CA; its CRL of number n is issued n seconds later.
-    since: Time,
 }
 
-/// When everything is issued of which nobody asks whether it is valid today.
-const NOW: Time = Time::from_unix(1_795_305_600);
 const HOUR: i64 = 3_600;
 /// From thisUpdate to nextUpdate.
 const CRL_LIFE: i64 = 24 * HOUR;
 /// Certificates outlive CRLs.
 const CERTIFICATE_LIFE: i64 = 30 * CRL_LIFE;
 
+/// When everything here is issued: an hour before the test, since services go by the system's clock.
+fn issued_at() -> Time {
+    static AT: OnceLock<Time> = OnceLock::new();
+    *AT.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Time::from_unix(i64::try_from(since.as_secs()).unwrap() - HOUR)
+    })
+}
+
 impl TestCa {
     /// A CA of this name (RFC 4514) with a key of its own and a self-signed certificate.
     pub fn new(subject: &str) -> TestCa {
-        TestCa::found(subject, NOW, None)
-    }
-
-    /// The same, for whoever looks at the clock of the system: all it issues is valid now.
-    pub fn today(subject: &str) -> TestCa {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        TestCa::found(subject, Time::from_unix(i64::try_from(now).unwrap() - HOUR), None)
+        TestCa::found(subject, None)
     }
 
     /// A CA below this one.
     pub fn subordinate(&self, subject: &str) -> TestCa {
-        TestCa::found(subject, self.since, Some(self))
+        TestCa::found(subject, Some(self))
     }
 
-    fn found(subject: &str, since: Time, above: Option<&TestCa>) -> TestCa {
+    fn found(subject: &str, above: Option<&TestCa>) -> TestCa {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let subject = name(subject).unwrap();
-        let validity = (since, since.plus(CERTIFICATE_LIFE));
+        let validity = (issued_at(), issued_at().plus(CERTIFICATE_LIFE));
         let template = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], validity);
         let der = match above {
             Some(above) => template.sign(above.certificate.subject(), &above.key),
@@ -57,7 +57,7 @@ impl TestCa {
         };
         let certificate = Certificate::decode(der.unwrap()).unwrap();
         let above = above.map_or_else(|| certificate.as_issuer(), TestCa::issuer);
-        TestCa { key, certificate, above, since }
+        TestCa { key, certificate, above }
     }
 
     /// Who it is as a signer.
@@ -68,7 +68,7 @@ impl TestCa {
     /// The certificate number `n` of those that it issued: on its CRLs of more than `n` entries.
     pub fn leaf(&self, n: u32) -> Certificate {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
-        let validity = (self.since, self.since.plus(CERTIFICATE_LIFE));
+        let validity = (issued_at(), issued_at().plus(CERTIFICATE_LIFE));
         let subject = name(&format!("CN=leaf {n}")).unwrap();
         let template = CertificateTemplate::new(subject, key.spki(), &serial(n), validity);
         Certificate::decode(template.sign(self.certificate.subject(), &self.key).unwrap()).unwrap()
@@ -76,11 +76,11 @@ impl TestCa {
 
     /// Its CRL of this number, with this many entries.
     pub fn crl(&self, number: u64, entries: u32) -> Crl {
-        let at = self.since.plus(i64::try_from(number).unwrap());
+        let at = issued_at().plus(i64::try_from(number).unwrap());
         let subject = self.certificate.subject().clone();
         let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(CRL_LIFE));
         let entries =
-            (0..entries).map(|n| RevokedEntry::new(&serial(n), self.since).because(Reason::KeyCompromise));
+            (0..entries).map(|n| RevokedEntry::new(&serial(n), issued_at()).because(Reason::KeyCompromise));
         Crl::decode(template.sign(entries, &self.key).unwrap()).unwrap()
     }
 

@@ -47,7 +47,7 @@ impl World {
     pub async fn start() -> World {
         let nats = NatsServer::start().await;
         let bus = nats.bus("world").await;
-        let root = TestCa::today("CN=Root,O=Test");
+        let root = TestCa::new("CN=Root,O=Test");
         let issuing = root.subordinate("CN=Issuing,O=Test");
         let who = Responsible {
             role: Role::Authority,

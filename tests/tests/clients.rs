@@ -1,7 +1,7 @@
 //! Clients in other languages: the very scripts of `docs/clients`, against a fleet under its permissions.
 //!
 //! ```text
-//!   ask.py, follow.py (nats-py)  -->  nats-server (accounts)  <--  authority, v1
+//!   ask.py, watch.py, follow.py  -->  nats-server (accounts)  <--  authority, v1
 //!   ask.sh, events.sh (curl)     -->  v1, over TLS, with a client certificate
 //! ```
 
@@ -169,6 +169,19 @@ async fn a_python_client_subscribes_in_json_follows_the_notices_and_takes_the_su
     assert_eq!(follower.json(), json!({ "subscription": "stopped" }));
     assert!(follower.child.wait().unwrap().success());
     eventually("it has left the list", async || (!registered()).then_some(())).await;
+    assert!(!fleet.nats.log().contains("Violation"), "{}", fleet.nats.log());
+}
+
+#[tokio::test]
+async fn a_python_client_is_told_when_the_verdict_on_a_watched_certificate_changes() {
+    let (fleet, _) = opened().await;
+    let mut watching =
+        Running::start(script(&fleet, "watch.py", "client").args(["--count", "2", "leaf.crt"]));
+    assert_eq!(watching.json()["outcome"], "valid");
+    revoke(&fleet, "leaf");
+    let verdict = watching.json();
+    assert_eq!((&verdict["outcome"], &verdict["before"]), (&json!("revoked"), &json!("valid")), "{verdict}");
+    assert!(watching.child.wait().unwrap().success());
     assert!(!fleet.nats.log().contains("Violation"), "{}", fleet.nats.log());
 }
 

@@ -63,7 +63,9 @@ fn every_password_that_the_broker_reads_is_made_and_handed_over() {
 #[test]
 fn alerts_and_dashboard_ask_for_series_that_are_counted() {
     let mut all = String::new();
-    sources(&root().join("services"), &mut all);
+    for counting in ["services", "shared/daemon"] {
+        sources(&root().join(counting), &mut all);
+    }
     let asked = text("ops/alerts.yml") + &text("ops/grafana/revocast.json");
     for prefix in ["revocast_", "x509_"] {
         for series in words(&asked, prefix) {

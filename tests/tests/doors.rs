@@ -10,6 +10,7 @@ use async_nats::HeaderMap;
 use data_encoding::BASE64;
 use revocast_tests::{
     EventStream, Fleet, HttpAnswer, Schemas, ServerEvent, eventually, free_address, http, http_get,
+    sha256_hex,
 };
 use serde_json::{Value, json};
 
@@ -126,6 +127,10 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
     }
 
     let leaf = asker.certificate("leaf.crt");
+    let known = |name| {
+        let id = sha256_hex(&asker.certificate(name));
+        serde_json::to_vec(&json!({ "from": { "search": { "certificate": id } } })).unwrap()
+    };
     let many = vec!["leaf.crt"; 257];
     let unknown_policy = json!({ "certificates": [BASE64.encode(&leaf)], "options": { "policy": "none" } });
     for (path, headers, body, status) in [
@@ -134,12 +139,20 @@ async fn every_route_answers_as_the_document_says_in_good_and_in_bad() {
         ("/v1/validate", &[], b"no certificate".to_vec(), 200),
         ("/v1/validate", &[], Vec::new(), 400),
         ("/v1/validate?color=red", &[], leaf.clone(), 400),
+        ("/v1/validate?as_of=yesterday", &[], leaf.clone(), 400),
         ("/v1/validate?explain=true", &JSON[..], asker.question(&["leaf.crt"]), 400),
         ("/v1/validate", &JSON[..], b"{".to_vec(), 400),
         ("/v1/validate", &[("Content-Type", "text/html")], leaf.clone(), 415),
         ("/v1/validate", &JSON[..], asker.question(&many), 422),
         ("/v1/validate", &JSON[..], serde_json::to_vec(&unknown_policy).unwrap(), 422),
         ("/v1/validate", &[], vec![b'a'; (1 << 20) + 1], 413),
+        ("/v1/acquire", &JSON[..], known("issuing.crt"), 200),
+        ("/v1/acquire", &JSON[..], b"{".to_vec(), 400),
+        ("/v1/acquire", &JSON[..], br#"{"from": {"url": "http://127.0.0.1/"}}"#.to_vec(), 403),
+        ("/v1/acquire", &[], known("issuing.crt"), 415),
+        ("/v1/acquire", &JSON[..], br#"{"from": {"search": {"subject": {"name": "AAAA"}}}}"#.to_vec(), 422),
+        // Only a repository could have it, and there is none.
+        ("/v1/acquire", &JSON[..], known("leaf.crt"), 502),
     ] {
         let answer = asker.post(path, headers, &body).await;
         assert_eq!(answer.status, status, "{path}: {}", String::from_utf8_lossy(&answer.body));
@@ -194,14 +207,18 @@ async fn certificates_are_taken_in_every_form_and_each_of_many_is_judged_in_orde
 
 #[tokio::test]
 async fn events_are_told_as_they_happen_to_so_many_and_end_with_the_validator() {
-    let (mut fleet, address) = opened("[events]\nlisteners = 2\nkeep_alive = '50ms'").await;
+    let (mut fleet, address) =
+        opened("[http]\nheader_deadline = '1s'\n[events]\nlisteners = 2\nkeep_alive = '50ms'").await;
     let open = async |query: &str, headers: &[(&str, &str)]| {
         EventStream::open(address, &format!("/v1/events{query}"), headers).await.unwrap()
     };
     let mut all = open("", &[]).await;
     let mut applied = open("?event=applied&kind=complete", &[]).await;
     assert_eq!(open("", &[]).await.status, 503, "a third one");
-    applied.comment().await;
+    // Listening outlives the time that a request's head may take.
+    for _ in 0..30 {
+        applied.comment().await;
+    }
     revoke(&fleet, "leaf");
     let event = applied.next().await.unwrap();
     assert_eq!((event.event.as_str(), &event.data["number"]), ("applied", &json!("2")), "{event:?}");

@@ -122,6 +122,40 @@ async fn the_watcher_tells_the_repository_serves_and_the_broker_denies_none_of_i
     assert_nothing_was_denied(&fleet.nats);
 }
 
+#[tokio::test]
+async fn the_validator_searches_and_gets_certificates_and_the_broker_denies_none_of_it() {
+    let mut fleet = Fleet::with_accounts().await;
+    fleet.init_cas();
+    fleet.start_authority();
+    let address = free_address();
+    let repository = format!(
+        "state = {:?}\nlisten = '{address}'\ncertificates = [{:?}]",
+        fleet.path("repository"),
+        fleet.path("leaf.crt"),
+    );
+    fleet.start_service("repository", "repository", &repository);
+    fleet.start_validator("v1", "");
+    fleet.settled(1).await;
+    fleet.expect("v1", "leaf.crt", "valid").await;
+    let id = revocast_tests::sha256_hex(&std::fs::read(fleet.path("leaf.crt")).unwrap());
+    for validator in ["any", "v1"] {
+        eventually("the certificate is handed over", async || {
+            let got = fleet.run(&["cert", "get", "--id", &id, "--validator", validator]);
+            got.status.success().then_some(())
+        })
+        .await;
+    }
+    // Whoever may ask the validator may ask the repository, too.
+    let client = fleet.nats.as_role("client").await;
+    let json = vec![("Content-Type", "application/json".to_owned())];
+    let request = format!(r#"{{"by": {{"certificate": "{id}"}}}}"#);
+    let found = client.ask(subjects::SEARCH, &json, request.into(), DEADLINE).await.unwrap();
+    assert!(String::from_utf8_lossy(&found).contains(r#""more":false"#), "{found:?}");
+    fleet.stop("v1");
+    fleet.stop("repository");
+    assert_nothing_was_denied(&fleet.nats);
+}
+
 /// Everything that the publishers do at the broker, by the calls that they make.
 async fn publish_as(server: &NatsServer, role: Role) {
     let bus = server.as_role(role.token()).await;
@@ -305,6 +339,9 @@ async fn nobody_does_what_is_not_his() {
         ("bridge", "$JS.API.STREAM.INFO.RECEIPTS"),
         ("monitor", "pki.validate"),
         ("authority", "pki.validate"),
+        ("monitor", "pki.acquire"),
+        ("repository", "pki.acquire"),
+        ("watcher", "pki.repository.search"),
         ("client", "$JS.API.STREAM.INFO.NOTICES"),
         ("client", "$JS.API.STREAM.INFO.VERDICTS"),
         ("client", "$JS.API.DIRECT.GET.VERDICTS.pki.verdict.w"),
@@ -407,6 +444,8 @@ async fn nobody_hears_the_inbox_of_another() {
         ("bridge", "_INBOX_validator.>"),
         // Only as one of the validators that share the questions out.
         ("validator", "pki.validate"),
+        ("validator", "pki.acquire"),
+        ("repository", "pki.repository.search"),
         ("watcher", "pki.notice.>"),
         ("monitor", "_INBOX_operator.>"),
     ] {

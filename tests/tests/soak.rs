@@ -62,7 +62,7 @@ async fn with_the_leader_killed_every_three_seconds_no_notice_and_no_receipt_is_
     for declaration in declare::built_in() {
         eventually("the cluster takes declarations", async || operator.apply(&declaration).await.ok()).await;
     }
-    let ca = TestCa::today("CN=Root,O=Test");
+    let ca = TestCa::new("CN=Root,O=Test");
     let folder = tempfile::tempdir().unwrap();
     let mut validators = Vec::new();
     for name in ["v1", "v2", "v3"] {

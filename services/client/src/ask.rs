@@ -25,6 +25,9 @@ pub enum AskError {
         /// Verdicts in the answer.
         answered: usize,
     },
+    /// A certificate was handed over that was not asked for, or without a valid verdict of its own.
+    #[error("the answer is not one to what was asked")]
+    Other,
 }
 
 /// Asks whichever validator is free, or `validator`; waits at most for `patience`.

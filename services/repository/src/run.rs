@@ -15,6 +15,7 @@ use crate::assertion::Assertion;
 use crate::config::RepositoryConfig;
 use crate::doors::Doors;
 use crate::intake::Intake;
+use crate::searches::Searches;
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,7 @@ impl Running {
             never = intake.clone().follow(self.bus.clone(), subjects::SIGHTINGS) => never,
             never = intake.pay_debts() => never,
             never = self.answer_subscriptions() => never,
+            never = self.answer_searches() => never,
             never = self.assert() => never,
             never = self.beat() => never,
         }
@@ -129,6 +131,11 @@ impl Running {
             Some(error) => self.context.health.degraded("subscriptions", error.to_string()),
         };
         keep_answering(&self.bus, who, knowledge, issuers, told).await
+    }
+
+    async fn answer_searches(&self) -> std::convert::Infallible {
+        let searches = Searches::new(self.shelf.clone(), self.config.instance.clone(), &self.context);
+        searches.answer_all(&self.bus).await
     }
 
     async fn assert(&self) -> std::convert::Infallible {

@@ -111,5 +111,12 @@ where
 }
 
 /// Keys whose value in the environment is a comma-separated list.
-const LISTS: &[&str] =
-    &["bus.servers", "certificates", "fetch.allowed_networks", "policies.default.anchors", "repositories"];
+const LISTS: &[&str] = &[
+    "acquire.urls",
+    "bus.servers",
+    "certificates",
+    "discovery.issuer_urls",
+    "fetch.allowed_networks",
+    "policies.default.anchors",
+    "repositories",
+];

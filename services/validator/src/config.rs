@@ -12,8 +12,10 @@ use revocast_messages::{Instance, Payload};
 use revocast_pki::identity::IssuerId;
 use serde::{Deserialize, Serialize};
 
+use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
+use crate::question::DiscoveryConfig;
 use crate::state::HistoryConfig;
 use crate::watch::WatchConfig;
 
@@ -62,6 +64,10 @@ pub struct ValidatorConfig {
     pub bus: BusConfig,
     /// How repositories are reached.
     pub fetch: FetchConfig,
+    /// How issuers are looked for that are not at hand.
+    pub discovery: DiscoveryConfig,
+    /// How certificates are got for clients.
+    pub acquire: AcquireConfig,
     /// Other broker domains whose validators it serves.
     pub bridges: Vec<BridgeConfig>,
     /// How verdicts are watched.
@@ -92,6 +98,8 @@ impl Default for ValidatorConfig {
             history: HistoryConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
+            discovery: DiscoveryConfig::default(),
+            acquire: AcquireConfig::default(),
             bridges: Vec::new(),
             watch: WatchConfig::default(),
             policies: BTreeMap::new(),

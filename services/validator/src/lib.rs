@@ -2,14 +2,17 @@
 //!
 //! Two walks cross here. [`notice`] takes a notice from the stream to the swap: intake, dedup, plan, fetch, verify,
 //! persist, swap, receipt, checkpoint, each a file. [`question`] takes a question from a door to its answer: intake,
-//! discover and validate (the path engine of `revocast-pki` over the live state), answer. What both share is
+//! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
+//! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
 //! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
 //! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`] takes a
 //! recording through the first walk, without a fleet.
 
+mod acquire;
 mod bridge;
 mod config;
 mod doors;
+mod elsewhere;
 mod events;
 mod metrics;
 mod notice;
@@ -20,10 +23,11 @@ mod state;
 mod subscribe;
 mod watch;
 
+pub use acquire::AcquireConfig;
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
-pub use question::{Policies, PolicyError};
+pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
 pub use state::HistoryConfig;
 pub use watch::WatchConfig;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::acquire::{Acquirer, Find};
 use crate::bridge::{self, Home};
 use crate::config::ValidatorConfig;
 use crate::doors;
@@ -24,6 +25,7 @@ use crate::doors::feed::Feed;
 use crate::doors::http::Doors;
 use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
+use crate::elsewhere::Elsewhere;
 use crate::events::Events;
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -35,6 +37,7 @@ use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
@@ -104,6 +107,27 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         context.health.degraded("broker", "answering from the store; the notice streams were not read yet");
     }
 
+    let name = format!("revocast/validator/{}", config.instance);
+    let bus = Bus::connect_eventually(&config.bus, &name).await?;
+    let fetcher = Fetcher::new(config.fetch.clone())?;
+    let elsewhere = Elsewhere::new(&bus, fetcher.clone());
+    let nudge = Arc::new(Notify::new());
+    let discover = Discover::new(DiscoverParts {
+        elsewhere: elsewhere.clone(),
+        live: live.clone(),
+        policies: policies.clone(),
+        verifier: verifier.clone(),
+        learner: Learner {
+            live: live.clone(),
+            journal: journal.clone(),
+            events: events.clone(),
+            clock: context.clock.clone(),
+            nudge: nudge.clone(),
+        },
+        clock: context.clock.clone(),
+        config: config.discovery.clone(),
+        counts: DiscoveryCounts::new(&context.metrics),
+    });
     let freshness = Freshness::default();
     let judge = Judge {
         live: live.clone(),
@@ -114,18 +138,19 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         counts: counts.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
+        discover: Some(discover),
         gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
     };
+    let find = Find::new(live.clone(), elsewhere, &config.acquire, &config.repositories);
+    let acquirer = Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
     let mut tasks = JoinSet::new();
     let feed = Feed::new(context.clock.now_ms());
     tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
     let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
-    let http = Doors { judge: judge.clone(), live: live.clone(), events: told };
+    let http = Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: live.clone(), events: told };
     let routes = doors::http::routes(http, &config.requests, &context);
     let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
-    let name = format!("revocast/validator/{}", config.instance);
-    let bus = Bus::connect_eventually(&config.bus, &name).await?;
     let home = Home {
         live: live.clone(),
         verifier: verifier.clone(),
@@ -135,13 +160,17 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         health: context.health.clone(),
     };
     let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
-    let fetcher = Fetcher::new(config.fetch.clone())?;
     let (aside, waiting) = Aside::new(counts.clone());
     let walk = Arc::new(Walk {
         live,
         journal,
         verifier,
-        sources: Sources::Fleet(Fetch::new(&bus, fetcher, config.instance.clone(), config.max_crl_bytes)),
+        sources: Sources::Fleet(Box::new(Fetch::new(
+            &bus,
+            fetcher,
+            config.instance.clone(),
+            config.max_crl_bytes,
+        ))),
         repositories: Repositories { prefixes: config.repositories.clone() },
         receipts: receipts.clone(),
         aside,
@@ -152,7 +181,6 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let nudge = Arc::new(Notify::new());
     let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
         let places = config.concurrent_notices.max(1);
@@ -189,6 +217,11 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         async move {
             subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
         }
+    });
+    let requests = config.acquire.concurrent;
+    tasks.spawn({
+        let bus = bus.clone();
+        async move { match doors::acquire::keep_open(&bus, &acquirer, requests).await {} }
     });
     for bridge in bridges {
         tasks.spawn(async move { match bridge.run().await {} });

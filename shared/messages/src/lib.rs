@@ -5,6 +5,7 @@
 //! Where a message travels is in [`subjects`]; the header lines that an operator reads at the broker are in
 //! [`headers`], and a receiver refuses a message whose subject, headers and body disagree.
 
+mod acquire;
 mod blob;
 pub mod codec;
 pub mod headers;
@@ -13,10 +14,12 @@ mod notice;
 mod path_share;
 mod question;
 mod receipt;
+mod search;
 pub mod subjects;
 mod subscription;
 mod watch;
 
+pub use acquire::{AcquireAnswer, AcquireFrom, AcquireRefusal, AcquireRequest};
 pub use blob::Blob;
 pub use codec::{DecodeError, Message, decode, encode};
 pub use headers::Headers;
@@ -28,6 +31,7 @@ pub use notice::{
 pub use path_share::PathShare;
 pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
+pub use search::{NotASearch, SearchAnswer, SearchBy, SearchRequest, Wanted};
 pub use subjects::{Instance, NotAnInstance, Role};
 pub use subscription::{
     Interest, Payload, Registration, ScopeState, SubscriptionAnswer, SubscriptionRequest, parse_registry_key,

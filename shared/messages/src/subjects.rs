@@ -301,6 +301,11 @@ pub fn validate_at(validator: &Instance) -> String {
     format!("{VALIDATE}.{validator}")
 }
 
+/// The service subject by which one preselected validator is asked for a certificate.
+pub fn acquire_at(validator: &Instance) -> String {
+    format!("{ACQUIRE}.{validator}")
+}
+
 /// Where the broker says again what it has stored on `pki.verdict.<watch>`. A message there was taken into the stream;
 /// one heard on the stream's own subject may have been refused.
 pub fn told(watch: WatchId) -> String {

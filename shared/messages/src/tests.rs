@@ -4,9 +4,12 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use revocast_pki::asn1::Time;
+use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Reason};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId, WatchId};
-use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry as MintedEntry, SigningKey, name};
+use revocast_pki::mint::{
+    CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry as MintedEntry, SigningKey, key_id, name,
+};
 
 use super::*;
 use crate::subjects::Subject;
@@ -334,17 +337,17 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
     golden(
         &request,
         &[
-            "01",       // version
-            "03632d31", // client
-            "023000",   // certificate
-            "00",       // intermediates
-            "00000000", // options
-            "00",       // start
-            "3c",       // lease_s
+            "01",           // version
+            "03632d31",     // client
+            "023000",       // certificate
+            "00",           // intermediates
+            "000000000000", // options
+            "00",           // start
+            "3c",           // lease_s
         ],
     );
     let stop = WatchRequest { interest: WatchInterest::Stop, ..request.clone() };
-    golden(&stop, &["01", "03632d31", "023000", "00", "00000000", "01"]);
+    golden(&stop, &["01", "03632d31", "023000", "00", "000000000000", "01"]);
     let registration = WatchRegistration {
         client: request.client,
         certificate: request.certificate,
@@ -353,7 +356,7 @@ fn a_watch_and_what_is_told_of_it_are_golden() {
         lapses_at_ms: 1_000,
         validator: "v-1".parse().unwrap(),
     };
-    golden(&registration, &["01", "03632d31", "023000", "00", "00000000", "fbd007", "03762d31"]);
+    golden(&registration, &["01", "03632d31", "023000", "00", "000000000000", "fbd007", "03762d31"]);
     golden(&change(), &[&["01"], &CHANGE[..]].concat());
     let accepted = WatchAnswer::Accepted {
         watch: WatchId([0x66; 16]),
@@ -380,6 +383,120 @@ fn the_largest_telling_fits_into_its_bound() {
     // Room is left for the evidence of the deepest path, four CRLs for each certificate.
     let evidence = 32 * 4 * 180;
     assert!(encode(&largest).unwrap().len() + evidence < VerdictChanged::MAX_BYTES);
+}
+
+#[test]
+fn a_search_and_its_answer_are_golden() {
+    let (name, octets) = (Blob::from(vec![0x30, 0x00]), Blob::from(vec![0x01, 0x02]));
+    let search = |by| SearchRequest { by };
+    let id = "7777777777777777777777777777777777777777777777777777777777777777";
+    golden(&search(SearchBy::Certificate(CertId([0x77; 32]))), &["01", "00", id]);
+    golden(
+        &search(SearchBy::Subject { name: name.clone(), key_id: Some(octets.clone()) }),
+        &[
+            "01",       // version
+            "01",       // by subject
+            "023000",   // name
+            "01020102", // key identifier: some
+        ],
+    );
+    let by = SearchBy::IssuerAndSerial { issuer: name.clone(), serial: octets.clone() };
+    golden(&search(by), &["01", "02", "023000", "020102"]);
+    golden(&search(SearchBy::KeyId(octets)), &["01", "03", "020102"]);
+    let answer = SearchAnswer { repository: "r-1".parse().unwrap(), certificates: vec![name], more: true };
+    golden(
+        &answer,
+        &[
+            "01",       // version
+            "03722d31", // repository
+            "01023000", // certificates
+            "01",       // more
+        ],
+    );
+}
+
+#[test]
+fn an_acquisition_and_its_answer_are_golden() {
+    let request =
+        |from| AcquireRequest { from, intermediates: Vec::new(), options: QuestionOptions::default() };
+    golden(
+        &request(AcquireFrom::Url("u".into())),
+        &[
+            "01",           // version
+            "00",           // from a URL
+            "0175",         // the URL
+            "00",           // intermediates
+            "000000000000", // options
+        ],
+    );
+    let search = SearchBy::KeyId(vec![0x01].into());
+    golden(&request(AcquireFrom::Search(search)), &["01", "01", "03", "0101", "00", "000000000000"]);
+    let answer = AcquireAnswer {
+        validator: "v-1".parse().unwrap(),
+        source: Some("known".into()),
+        certificate: Some(vec![0x30, 0x00].into()),
+        answer: None,
+        refused: Some(AcquireRefusal::Absent { why: "a".into() }),
+    };
+    golden(
+        &answer,
+        &[
+            "01",             // version
+            "03762d31",       // validator
+            "01056b6e6f776e", // source: some
+            "01023000",       // certificate: some
+            "00",             // no answer
+            "01",             // refused: some
+            "02",             // absent
+            "0161",           // why
+        ],
+    );
+}
+
+#[test]
+fn a_search_in_json_names_what_is_looked_for_and_its_fields_are_bounded() {
+    let read = |json: &str| codec::from_json::<SearchRequest>(json.as_bytes());
+    let by_subject = read(r#"{"by": {"subject": {"name": "MAA="}}}"#).unwrap().by;
+    assert_eq!(by_subject.read(), Ok(Wanted::Subject(name("").unwrap(), None)));
+    assert!(read(r#"{"by": {"subject": {"name": "MAA=", "key": "AA=="}}}"#).is_err());
+    assert!(read(r#"{"by": {"colour": "AA=="}}"#).is_err());
+    let not_a_name = SearchBy::Subject { name: vec![0x31, 0x00].into(), key_id: None };
+    assert!(matches!(not_a_name.read(), Err(NotASearch::Name(_))));
+    let endless = SearchBy::KeyId(vec![0; 257].into());
+    assert!(matches!(endless.read(), Err(NotASearch::TooLong { limit: 256, .. })));
+}
+
+#[test]
+fn what_is_found_is_held_against_what_was_looked_for() {
+    let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+    let (subject, issuer) = (name("CN=Leaf,O=Example").unwrap(), name("CN=CA,O=Example").unwrap());
+    let validity = (Time::from_unix(0), Time::from_unix(9));
+    let template = CertificateTemplate::new(subject, key.spki(), &[0x00, 0x81], validity);
+    let certificate = Certificate::decode(template.sign(&issuer, &key).unwrap()).unwrap();
+    let der = |text: &str| Blob(name(text).unwrap().der().clone());
+    let key_id = Blob::from(key_id(key.spki()).as_slice());
+    let serial = |octets: &[u8]| Blob::from(octets);
+    for (by, fits) in [
+        (SearchBy::Certificate(certificate.id()), true),
+        (SearchBy::Certificate(CertId([0; 32])), false),
+        // Case and spaces do not tell names apart.
+        (SearchBy::Subject { name: der("CN=leaf,O=EXAMPLE"), key_id: None }, true),
+        (SearchBy::Subject { name: der("CN=CA,O=Example"), key_id: Some(key_id.clone()) }, false),
+        (SearchBy::IssuerAndSerial { issuer: der("CN=CA,O=Example"), serial: serial(&[0x00, 0x81]) }, true),
+        (
+            SearchBy::IssuerAndSerial { issuer: der("CN=CA,O=Example"), serial: serial(&[0x00, 0x00, 0x81]) },
+            true,
+        ),
+        (SearchBy::IssuerAndSerial { issuer: der("CN=CA,O=Example"), serial: serial(&[0x81]) }, false),
+        (
+            SearchBy::IssuerAndSerial { issuer: der("CN=Leaf,O=Example"), serial: serial(&[0x00, 0x81]) },
+            false,
+        ),
+        (SearchBy::KeyId(key_id), true),
+        (SearchBy::KeyId(vec![1].into()), false),
+    ] {
+        assert_eq!(by.read().unwrap().fits(&certificate), fits, "{by:?}");
+    }
 }
 
 #[test]
@@ -464,6 +581,10 @@ proptest! {
         let _ = decode::<Question>(&message);
         let _ = decode::<Answer>(&message);
         let _ = decode::<Registration>(&message);
+        let _ = decode::<SearchRequest>(&message);
+        let _ = decode::<SearchAnswer>(&message);
+        let _ = decode::<AcquireRequest>(&message);
+        let _ = decode::<AcquireAnswer>(&message);
         let _ = decode::<WatchRequest>(&message);
         let _ = decode::<WatchAnswer>(&message);
         let _ = decode::<WatchRegistration>(&message);

@@ -62,7 +62,7 @@ impl FleetArgs {
             let bus = self.bus.connect().await?;
             ask(&bus, &question, validator.as_ref(), self.patience).await.map_err(|error| match error {
                 AskError::Refused(_) | AskError::Codec(_) => Failure::usage(error),
-                AskError::Bus(_) | AskError::Incomplete { .. } => Failure::io(error),
+                AskError::Bus(_) | AskError::Incomplete { .. } | AskError::Other => Failure::io(error),
             })
         })?;
         output.result(&answer, || text(&answer));
@@ -96,7 +96,7 @@ fn age(age_s: i64) -> String {
     if age_s < 0 { format!("{} s later", -age_s) } else { format!("{age_s} s ago") }
 }
 
-/// The certificates in a file, unread.
+/// The certificates in a file, unread and in their order.
 pub(super) fn certificates(file: &Path) -> Result<Vec<Blob>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::io(format!("{}: {error}", file.display())))?;
     let items =
@@ -119,7 +119,8 @@ fn exit(judgements: &[Judgement]) -> Exit {
     }
 }
 
-fn text(answer: &Answer) -> String {
+/// The verdicts, for people.
+pub(super) fn text(answer: &Answer) -> String {
     let mut lines = Vec::new();
     lines.extend(
         answer.past.map(|past| format!("as of {}, by what was known at {}:", past.as_of, past.as_known_at)),

@@ -1,13 +1,14 @@
 //! `revocast cert`: questions about certificates, answered here without network, or by the fleet.
 //!
 //! `check` reads what a question names (`asked`, `files`), asks the path engine, and prints the verdict; `batch` does so
-//! for many questions, one line each; `fleet` puts the question to a validator; `watch` has the fleet tell whenever its
-//! verdict changes.
+//! for many questions, one line each; `fleet` puts the question to a validator, and `get` asks it for a certificate;
+//! `watch` has the fleet tell whenever its verdict changes.
 
 mod asked;
 mod batch;
 mod files;
 mod fleet;
+mod get;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -25,6 +26,7 @@ use crate::output::Output;
 use asked::{Asked, AskedError};
 use files::Files;
 use fleet::FleetArgs;
+use get::GetArgs;
 use watch::WatchArgs;
 
 /// Signatures remembered over a batch: as many as ten thousand questions with new certificates make.
@@ -42,6 +44,17 @@ pub(crate) enum CertVerb {
     ///   revocast cert check --cert leaf.pem --validator validator-1 --as-of 2026-11-22T15:00:00Z
     #[command(verbatim_doc_comment)]
     Check(CheckArgs),
+    /// Get a certificate from the fleet: fetched or searched for by a validator, handed over if it is valid.
+    ///
+    /// Examples:
+    ///   revocast cert get http://repository.example/certificates/www.crt -o www.crt
+    ///   revocast cert get --id 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    ///   revocast cert get --issuer @issuing.crt --serial 4f3a --validator validator-1
+    ///   revocast cert get --subject "CN=Issuing,O=Example" --key-id 5b:0c:...:9e --policy strict --json
+    ///
+    /// Exit code 4 if nobody has it, 3 if the validator may not be sent to that URL.
+    #[command(verbatim_doc_comment)]
+    Get(Box<GetArgs>),
     /// Be told whenever the fleet's verdict on a certificate changes, until interrupted.
     ///
     /// With --until, the exit code is that of the verdict that ended it.
@@ -70,6 +83,7 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
     let args = match verb {
         CertVerb::Check(args) => args,
+        CertVerb::Get(args) => return get::run(&args, output),
         CertVerb::Watch(args) => return args.run(output),
     };
     if args.fleet.is_asked() {

@@ -123,7 +123,7 @@ impl WatchArgs {
         }
         let client = client_name();
         let lease_s = u32::try_from(self.lease.as_secs()).unwrap_or(u32::MAX);
-        let request = |file: &PathBuf| {
+        let request = |file: &PathBuf| -> Result<WatchRequest, Failure> {
             let mut found = certificates(file)?.into_iter();
             let certificate = found
                 .next()

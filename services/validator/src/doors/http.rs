@@ -17,9 +17,11 @@ use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Ref
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
 
+use super::acquire::acquire;
 use super::events::{EventDoor, events};
 use super::issuers::issuers;
 use super::openapi::openapi;
+use crate::acquire::Acquirer;
 use crate::question::Judge;
 use crate::state::Live;
 
@@ -27,6 +29,7 @@ use crate::state::Live;
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub judge: Judge,
+    pub acquirer: Arc<Acquirer>,
     pub live: Arc<Live>,
     pub events: EventDoor,
 }
@@ -43,6 +46,7 @@ pub(crate) fn table() -> Vec<Route> {
     let route = |method, path, handler| Route { method, path, handler };
     vec![
         route(Method::POST, "/v1/validate", post(validate)),
+        route(Method::POST, "/v1/acquire", post(acquire)),
         route(Method::GET, "/v1/issuers", get(issuers)),
         route(Method::GET, "/v1/scopes", get(scopes)),
         route(Method::GET, "/v1/events", get(events)),
@@ -103,11 +107,11 @@ async fn validate(
     body: Bytes,
 ) -> Response {
     let read = asked
-        .map_err(|why| refused(StatusCode::BAD_REQUEST, &why.body_text()))
+        .map_err(|why| (StatusCode::BAD_REQUEST, why.body_text()))
         .and_then(|Query(asked)| question(asked, &lines, body));
     match read {
         Ok(question) => answered(doors.judge.answer(question).await),
-        Err(refusal) => refusal,
+        Err((status, why)) => refused(status, &why),
     }
 }
 
@@ -125,24 +129,28 @@ const CERTIFICATES: [&str; 9] = [
     "application/x-www-form-urlencoded",
 ];
 
-fn question(asked: Asked, lines: &HeaderMap, body: Bytes) -> Result<Question, Response> {
-    let wrong = |why: &str| refused(StatusCode::BAD_REQUEST, why);
+/// The question, or the status and the words of its refusal.
+fn question(asked: Asked, lines: &HeaderMap, body: Bytes) -> Result<Question, (StatusCode, String)> {
+    let wrong = |why: String| (StatusCode::BAD_REQUEST, why);
     let kind = lines.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
     if says_json(kind) {
         if asked != Asked::default() {
-            return Err(wrong("the options of a question in JSON stand in its body, not in the URL"));
+            return Err(wrong("the options of a question in JSON stand in its body, not in the URL".into()));
         }
-        return codec::from_json(&body).map_err(|error| wrong(&error.to_string()));
+        return codec::from_json(&body).map_err(|error| wrong(error.to_string()));
     }
     let media = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if media.as_ref().is_some_and(|media| !CERTIFICATES.contains(&media.as_str())) {
         let why = format!("a body of this type is not read: application/json, {}", CERTIFICATES.join(", "));
-        return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why));
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    of_certificates(body, asked).map_err(|why| wrong(&why))
+    of_certificates(body, asked).map_err(wrong)
 }
 
 fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
+    if body.is_empty() {
+        return Err("the body is empty: JSON, DER, PEM or PKCS #7 is asked for".into());
+    }
     let items = bundle::items(body).map_err(|error| error.to_string())?;
     let mut certificates: Vec<_> = items
         .into_iter()

@@ -1,6 +1,7 @@
 //! The doors by which questions come: [`nats`] services, and [`http`]. Behind both stands the same
-//! [`Judge`](crate::question::Judge).
+//! [`Judge`](crate::question::Judge). By [`acquire`] come requests for certificates, over both.
 
+pub(crate) mod acquire;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod http;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use revocast_bus::Stored;
-use revocast_daemon::{Health, show};
+use revocast_daemon::{Health, Reason, show};
 use revocast_pki::identity::Digest;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -77,6 +77,8 @@ struct Statistics {
     certificates: usize,
     freshness_s: Option<u64>,
     ready: bool,
+    /// What keeps it from being ready, or makes it less than it should be.
+    reasons: Vec<Reason>,
 }
 
 /// The `data` of the service's statistics, at the moment of the call.
@@ -87,6 +89,7 @@ pub(crate) fn statistics(judge: &Judge, positions: &[Arc<Position>], health: &He
         certificates: judge.live.certificates(),
         freshness_s: judge.freshness.age(judge.clock.now_ms()).map(|age| age.as_secs()),
         ready: health.is_ready(),
+        reasons: health.reasons(),
     };
     serde_json::to_value(statistics).unwrap_or_default()
 }

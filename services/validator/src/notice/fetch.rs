@@ -70,9 +70,7 @@ pub(super) async fn at_hand(notice: &CrlNotice, step: Step, limit: usize) -> Res
     Ok(match step {
         Step::Inline(bytes) => AtHand::Bytes(bytes),
         Step::Difference(base, difference) => {
-            let rebuilt = blocking(move || -> Result<Bytes, DifferenceError> {
-                Ok(Difference::decode(difference.bytes.0)?.apply(&base)?)
-            });
+            let rebuilt = blocking(move || Difference::decode(difference.bytes.0)?.apply(&base));
             AtHand::Bytes(rebuilt.await?)
         }
         Step::Object => AtHand::InStore,

@@ -12,6 +12,7 @@ use revocast_pki::path::{self, Sources};
 use tokio::sync::Semaphore;
 
 use super::answer;
+use super::discover::Discover;
 use super::intake::{self, Asked};
 use super::policy::Policies;
 use crate::metrics::Counts;
@@ -54,6 +55,8 @@ pub(crate) struct Judge {
     pub counts: Counts,
     pub instance: Instance,
     pub deadline: Duration,
+    /// Looks further where what is at hand leads nowhere.
+    pub discover: Option<Discover>,
     /// Questions that may be worked on at once.
     pub gate: Arc<Semaphore>,
 }
@@ -65,19 +68,12 @@ impl Judge {
             return self.answer_past(question).await;
         }
         let started = Instant::now();
-        let Ok(permit) = self.gate.clone().acquire_owned().await else {
-            return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
-        };
-        let judge = self.clone();
-        // A cold question is arithmetic for a good part of a millisecond, or for as long as its budget allows.
-        let judged = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            judge.judge(&question)
-        });
-        let answer = match judged.await {
-            Ok(answer) => answer,
-            Err(_) => self.refused(Refusal::Busy { why: "the question was interrupted".into() }),
-        };
+        let question = Arc::new(question);
+        let mut answer = self.judged(&question, Vec::new()).await;
+        if let Some(discover) = &self.discover {
+            let again = |found| self.judged(&question, found);
+            answer = discover.beyond(&question, answer, started + self.deadline, again).await;
+        }
         for judgement in &answer.judgements {
             self.counts.answers.add_one(&[("outcome", &judgement.outcome.to_string())]);
         }
@@ -85,9 +81,29 @@ impl Judge {
         answer
     }
 
-    fn judge(&self, question: &Question) -> Answer {
+    /// Judges on a thread of its own, with candidates that were found beside the question's.
+    async fn judged(&self, question: &Arc<Question>, found: Vec<Certificate>) -> Answer {
+        let Ok(permit) = self.gate.clone().acquire_owned().await else {
+            return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
+        };
+        let (judge, question) = (self.clone(), question.clone());
+        // A cold question is arithmetic for a good part of a millisecond, or for as long as its budget allows.
+        let judged = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            judge.judge(&question, found)
+        });
+        match judged.await {
+            Ok(answer) => answer,
+            Err(_) => self.refused(Refusal::Busy { why: "the question was interrupted".into() }),
+        }
+    }
+
+    fn judge(&self, question: &Question, found: Vec<Certificate>) -> Answer {
         match intake::read(question, &self.policies) {
-            Ok(asked) => self.judge_all(&asked),
+            Ok(mut asked) => {
+                asked.candidates.extend(found);
+                self.judge_all(&asked)
+            }
             Err(refusal) => self.refused(refusal),
         }
     }

@@ -141,6 +141,22 @@ impl Policy {
     }
 }
 
+#[cfg(test)]
+impl Policy {
+    /// A policy that asks for nothing but a path to this anchor.
+    pub(crate) fn believing(anchor: Certificate) -> Policy {
+        let believed = vec![Anchor::from_certificate(anchor)];
+        Policy {
+            name: "default".into(),
+            anchors: believed.iter().cloned().collect(),
+            requirements: Requirements::default(),
+            max_crl_age: None,
+            fresh_within: None,
+            believed,
+        }
+    }
+}
+
 /// A purpose by name (RFC 5280 4.2.1.12), or any identifier in its dotted form.
 pub(crate) fn purpose(text: &str) -> Option<OidBuf> {
     let dotted = match text {

@@ -141,6 +141,7 @@ pub(crate) fn remembering(
         counts: simulation.walk.counts.clone(),
         instance: "v-1".parse().unwrap(),
         deadline: std::time::Duration::from_secs(60),
+        discover: None,
         gate: Arc::new(tokio::sync::Semaphore::new(1)),
     };
     (folder, judge, simulation.clock)

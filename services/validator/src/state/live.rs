@@ -155,6 +155,16 @@ impl Live {
         self.certificates.load(Ordering::Relaxed)
     }
 
+    /// The known certificates of which this holds, at most so many.
+    pub(crate) fn certificates_that(
+        &self,
+        holds: impl Fn(&Certificate) -> bool,
+        limit: usize,
+    ) -> Vec<Certificate> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        graph.iter().filter(|certificate| holds(certificate)).take(limit).cloned().collect()
+    }
+
     /// Every CA certificate that is known, in no order.
     pub(crate) fn cas(&self) -> Vec<Certificate> {
         let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@ mod height;
 pub(crate) mod history;
 pub(crate) mod journal;
 pub(crate) mod live;
+mod owes;
 
 pub use history::HistoryConfig;
 pub(crate) use journal::{Applied, Journal, JournalError, Mark, Owed};
