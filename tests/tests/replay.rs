@@ -76,6 +76,9 @@ async fn incident(fleet: &mut Fleet, address: SocketAddr) -> (Vec<PathBuf>, Dige
     }
     fleet.start_authority();
     start_validator(fleet, "v1", address, &anchors);
+    // Whoever comes later hears the last of each subject only.
+    eventually("v1 follows", async || (http_get(address, "/readyz").await?.status == 200).then_some(()))
+        .await;
     let bus = fleet.nats.bus("authority").await;
     for crl in [conflicted.crl(1, 1), conflicted.crl(1, 2)] {
         let notice = conflicted.notice(&crl);
