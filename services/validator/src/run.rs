@@ -36,6 +36,7 @@ use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::paths::{self, Paths};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError, history};
@@ -126,13 +127,16 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         counts: DiscoveryCounts::new(&context.metrics),
     });
     let freshness = Freshness::default();
+    let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
-        journal: journal.clone(),
+        journal: Some(journal.clone()),
         policies,
+        paths: known_paths,
         freshness: freshness.clone(),
         clock: context.clock.clone(),
         counts: counts.clone(),
+        adopted: nudge.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
         discover: Some(discover),
@@ -200,6 +204,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         tasks.spawn(following.run());
     }
     tasks.spawn(owed::retry(walk.clone(), nudge));
+    paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
     tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());

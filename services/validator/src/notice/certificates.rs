@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::walk::{Outcome, Walk};
 use crate::events::{Event, Events};
-use crate::state::live::MAX_CERTIFICATES;
+use crate::state::live::{MAX_CERTIFICATES, ToldBy};
 use crate::state::{Journal, JournalError, Live};
 
 /// Takes in a CA or cross-certificate.
@@ -25,6 +25,7 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         let why = format!("{MAX_CERTIFICATES} certificates are known, and no more are taken in");
         return Ok(Outcome::Aside { word: "limit", why });
     }
+    walk.live.note_told(&certificate, ToldBy::Notice);
     match keep(&walk.live, &walk.journal, &walk.events, certificate, walk.clock.now_ms()).await? {
         true => Ok(Outcome::Learned),
         false => Ok(Outcome::Obsolete),
