@@ -40,15 +40,19 @@ pub(crate) async fn keep(
     certificate: Certificate,
     now_ms: i64,
 ) -> Result<bool, JournalError> {
-    if !live.insert_certificate(certificate.clone()) {
+    if live.knows(&certificate) {
         return Ok(false);
     }
+    // On the disk before it is known: what is known counts as done when the notice comes again.
     let (journal, kept) = (journal.clone(), certificate.clone());
     blocking(move || {
         journal.note_learned(kept.id(), now_ms)?;
         journal.keep_certificate(&kept.id().0, kept.der())
     })
     .await?;
+    if !live.insert_certificate(certificate.clone()) {
+        return Ok(false);
+    }
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     events.tell(Event::Learned(certificate));
     Ok(true)

@@ -93,6 +93,8 @@ pub(crate) struct Live {
     told: DashMap<CertId, (Certificate, ToldBy)>,
     /// Counts what was swapped in and learned.
     generation: AtomicU64,
+    /// Where the marks stood at start; written then only, so bounded by the journal.
+    marks: DashMap<ScopeKey, CrlOrder>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -106,6 +108,7 @@ impl Live {
             certificates: AtomicUsize::new(0),
             told: DashMap::new(),
             generation: AtomicU64::new(0),
+            marks: DashMap::new(),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -153,6 +156,16 @@ impl Live {
     /// holds for whoever reads the same again.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Says where the mark of a scope stands, whether its CRL can still be read or not.
+    pub(crate) fn remember_mark(&self, scope: ScopeKey, order: CrlOrder) {
+        self.marks.insert(scope, order);
+    }
+
+    /// Where the mark of a scope stood at start.
+    pub(crate) fn mark(&self, scope: &ScopeKey) -> Option<CrlOrder> {
+        self.marks.get(scope).map(|mark| *mark)
     }
 
     /// Takes in a certificate that may help to build paths; tells whether it was new.
