@@ -37,6 +37,12 @@ fn start_validator(fleet: &mut Fleet, name: &str, address: SocketAddr, anchors: 
     fleet.start_service("validator", name, &config);
 }
 
+/// Waits until a validator follows: whoever comes later hears the last of each subject only.
+async fn follows(address: SocketAddr) {
+    let ready = async || (http_get(address, "/readyz").await?.status == 200).then_some(());
+    eventually("the validator follows", ready).await;
+}
+
 /// What a validator enforces, as `GET /v1/scopes` tells it.
 async fn scopes(address: SocketAddr) -> Option<Vec<Value>> {
     Some(http_get(address, "/v1/scopes").await?.json().as_array()?.clone())
@@ -76,6 +82,9 @@ async fn incident(fleet: &mut Fleet, address: SocketAddr) -> (Vec<PathBuf>, Dige
     }
     fleet.start_authority();
     start_validator(fleet, "v1", address, &anchors);
+    // Whoever comes later hears the last of each subject only.
+    eventually("v1 follows", async || (http_get(address, "/readyz").await?.status == 200).then_some(()))
+        .await;
     let bus = fleet.nats.bus("authority").await;
     for crl in [conflicted.crl(1, 1), conflicted.crl(1, 2)] {
         let notice = conflicted.notice(&crl);
@@ -132,9 +141,11 @@ async fn a_replay_enforces_what_was_enforced_live_in_another_fleet_and_without_o
     assert_eq!(simulated(&file, &anchors).await, first);
     assert_eq!(first.0.iter().filter(|played| played.outcome == "aside").count(), 2);
 
-    // Into another broker, twice.
+    // Into another broker, twice, while another validator follows.
     let mut other = Fleet::start().await;
-    let url = other.nats.url();
+    let (url, address) = (other.nats.url(), free_address());
+    start_validator(&mut other, "v2", address, &anchors);
+    follows(address).await;
     let replay = ["notices", "replay", file.to_str().unwrap(), "--speed", "instant", "--into", &url];
     let played = fleet.json(&replay);
     assert_eq!((&played["messages"], &played["already_there"]), (&messages, &0.into()), "{played}");
@@ -142,8 +153,6 @@ async fn a_replay_enforces_what_was_enforced_live_in_another_fleet_and_without_o
     assert_eq!((&again["messages"], &again["already_there"]), (&0.into(), &messages), "{again}");
     let stored = other.nats.bus("test").await.stream_state(subjects::NOTICES).await.unwrap();
     assert_eq!(Value::from(stored.last_sequence), messages);
-    let address = free_address();
-    start_validator(&mut other, "v2", address, &anchors);
     eventually("v2 enforces what v1 enforces", async || {
         (digest(&scopes(address).await?) == live).then_some(())
     })

@@ -1,4 +1,5 @@
-//! [`Instances`]: what the running validators say of themselves, as services of the broker (`$SRV.STATS`).
+//! [`Instances`]: what the running validators say of themselves, as services of the broker: who they are (`$SRV.INFO`), and
+//! how (`$SRV.STATS`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,15 +46,24 @@ pub struct InstanceReason {
 
 /// Asks the running validators.
 pub async fn instances(bus: &Bus) -> Result<Instances, BusError> {
-    let told = bus.ask_all(&format!("$SRV.STATS.{SERVICE}"), Bytes::new(), PATIENCE).await?;
-    Ok(told.iter().filter_map(|told| read(told)).collect())
+    let (info, statistics) = (format!("$SRV.INFO.{SERVICE}"), format!("$SRV.STATS.{SERVICE}"));
+    let (info, statistics) = tokio::join!(
+        bus.ask_all(&info, Bytes::new(), PATIENCE),
+        bus.ask_all(&statistics, Bytes::new(), PATIENCE)
+    );
+    Ok(joined(&info?, &statistics?))
+}
+
+#[derive(Deserialize)]
+struct Info {
+    id: String,
+    version: String,
+    metadata: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 struct Statistics {
-    version: String,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
+    id: String,
     #[serde(default)]
     endpoints: Vec<Endpoint>,
 }
@@ -75,14 +85,25 @@ struct Data {
     freshness_s: Option<u64>,
 }
 
-fn read(told: &[u8]) -> Option<(Instance, InstanceView)> {
-    let statistics: Statistics = serde_json::from_slice(told).ok()?;
-    let instance = statistics.metadata.get("instance")?.parse().ok()?;
-    let questions = statistics.endpoints.iter().map(|endpoint| endpoint.num_requests).sum();
+/// Who they are and how they are, by the id that each start of a service has. What cannot be read says nothing.
+fn joined(info: &[Bytes], statistics: &[Bytes]) -> Instances {
+    let read = statistics.iter().filter_map(|told| serde_json::from_slice::<Statistics>(told).ok());
+    let mut by_id: BTreeMap<String, Statistics> = read.map(|one| (one.id.clone(), one)).collect();
+    let info = info.iter().filter_map(|told| serde_json::from_slice::<Info>(told).ok());
+    let view = |info: Info| {
+        let instance = info.metadata.get("instance")?.parse().ok()?;
+        Some((instance, view(info.version, by_id.remove(&info.id))))
+    };
+    info.filter_map(view).collect()
+}
+
+fn view(version: String, statistics: Option<Statistics>) -> InstanceView {
+    let endpoints = statistics.map(|statistics| statistics.endpoints).unwrap_or_default();
+    let questions = endpoints.iter().map(|endpoint| endpoint.num_requests).sum();
     // Every endpoint says the same of the whole.
-    let data = statistics.endpoints.into_iter().find_map(|endpoint| endpoint.data).unwrap_or_default();
+    let data = endpoints.into_iter().find_map(|endpoint| endpoint.data).unwrap_or_default();
     let Data { ready, reasons, freshness_s } = data;
-    Some((instance, InstanceView { version: statistics.version, ready, reasons, freshness_s, questions }))
+    InstanceView { version, ready, reasons, freshness_s, questions }
 }
 
 #[cfg(test)]
@@ -91,12 +112,22 @@ mod tests {
 
     #[test]
     fn a_validator_is_read_from_its_statistics_and_an_older_one_says_less() {
-        let told = br#"{"type": "io.nats.micro.v1.stats_response", "name": "revocast-validator", "id": "x", "version": "0.1.0",
-            "metadata": {"instance": "v-1"}, "started": "2026-11-22T00:00:00Z", "endpoints": [
+        let info = |id: &str, instance: &str| {
+            Bytes::from(format!(
+                r#"{{"id": "{id}", "version": "0.1.0", "metadata": {{"instance": "{instance}"}}}}"#
+            ))
+        };
+        let told = br#"{"type": "io.nats.micro.v1.stats_response", "name": "revocast-validator", "id": "x",
+            "version": "0.1.0", "started": "2026-11-22T00:00:00Z", "endpoints": [
                 {"name": "a", "subject": "pki.validate", "num_requests": 3, "data": {"ready": false, "freshness_s": 7,
                  "reasons": [{"about": "broker", "why": "cut off", "blocks": true}]}},
                 {"name": "b", "subject": "pki.explain", "num_requests": 2, "data": null}]}"#;
-        let (instance, view) = read(told).unwrap();
+        let older = br#"{"id": "y", "endpoints": [{"num_requests": 1}]}"#;
+        let info =
+            [info("x", "v-1"), info("y", "v-2"), info("z", "v-3"), info("w", "not a name"), Bytes::new()];
+        let read = joined(&info, &[Bytes::from_static(older), Bytes::from_static(told), Bytes::new()]);
+        let names: Vec<&str> = read.keys().map(Instance::as_str).collect();
+        assert_eq!(names, ["v-1", "v-2", "v-3"]);
         let reason = InstanceReason { about: "broker".into(), why: "cut off".into(), blocks: true };
         let expected = InstanceView {
             version: "0.1.0".into(),
@@ -105,12 +136,8 @@ mod tests {
             freshness_s: Some(7),
             questions: 5,
         };
-        assert_eq!((instance.as_str(), view), ("v-1", expected));
-        let older =
-            br#"{"version": "0.0.9", "metadata": {"instance": "v-2"}, "endpoints": [{"num_requests": 1}]}"#;
-        let (_, view) = read(older).unwrap();
-        assert_eq!((view.ready, view.questions), (None, 1));
-        assert_eq!(read(br#"{"version": "1"}"#), None);
-        assert_eq!(read(b"garbage"), None);
+        let views: Vec<&InstanceView> = read.values().collect();
+        assert_eq!(*views[0], expected);
+        assert_eq!((views[1].ready, views[1].questions, views[2].questions), (None, 1, 0));
     }
 }
