@@ -2,11 +2,11 @@
 //!
 //! Two walks cross here. [`notice`] takes a notice from the stream to the swap: intake, dedup, plan, fetch, verify,
 //! persist, swap, receipt, checkpoint, each a file. [`question`] takes a question from a door to its answer: intake,
-//! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
-//! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
-//! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`] takes a
-//! recording through the first walk, without a fleet.
+//! a path that is kept or else a search (the path engine of `revocast-pki` over the live state), answer; [`paths`] keeps
+//! what was found and shares it with the fleet. [`acquire`] gets a certificate and puts that question about it;
+//! [`elsewhere`] asks repositories and URLs for both. What both walks share is [`state`]: the live CRLs and certificates
+//! that readers see, and the journal that survives a kill. [`bridge`] serves validators of other broker domains. [`run`]
+//! begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
@@ -14,8 +14,10 @@ mod config;
 mod doors;
 mod elsewhere;
 mod events;
+mod local;
 mod metrics;
 mod notice;
+mod paths;
 mod question;
 pub mod replay;
 mod run;
@@ -27,6 +29,8 @@ pub use acquire::AcquireConfig;
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
+pub use local::{Local, NotEnforced, Ways};
+pub use paths::PathsConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
 pub use state::HistoryConfig;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
 use revocast_daemon::{Context, DoorError, open_door};
+use revocast_faults::fail_point;
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
@@ -36,6 +37,7 @@ use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::paths::{self, Paths};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError, history};
@@ -70,10 +72,12 @@ pub enum RunError {
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 /// Heads of CRLs are held back until the heads of certificates are told, up to this many.
 const HELD_BACK: usize = 1_024;
-/// Readiness waits this long for the heads to be worked on; whatever takes longer is owed or on its way.
+/// Readiness waits this long for the heads to be worked on and for what is owed of them; the rest is on its way.
 const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the validator is ready.
+const READINESS_LOOK: Duration = Duration::from_millis(20);
 /// Answers over HTTP that are under way get this long at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Receipts that are still to be told get this long at the end.
@@ -126,13 +130,16 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         counts: DiscoveryCounts::new(&context.metrics),
     });
     let freshness = Freshness::default();
+    let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
-        journal: journal.clone(),
+        journal: Some(journal.clone()),
         policies,
+        paths: known_paths,
         freshness: freshness.clone(),
         clock: context.clock.clone(),
         counts: counts.clone(),
+        adopted: nudge.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
         discover: Some(discover),
@@ -200,6 +207,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         tasks.spawn(following.run());
     }
     tasks.spawn(owed::retry(walk.clone(), nudge));
+    paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
     tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());
@@ -259,6 +267,9 @@ fn recall(
             live.insert_certificate(certificate);
         }
     }
+    for (scope, order) in journal.heights()? {
+        live.remember_mark(scope, order);
+    }
     let marks = journal.marks()?;
     for (mark, crl) in marks.iter().zip(verify_kept(journal, verifier, &marks)?) {
         let Some(crl) = crl else { continue };
@@ -278,6 +289,7 @@ fn recall(
         show(&mark.scope, &enforced, counts);
         receipts.tell(Told::again(mark.scope, &enforced));
         live.swap(mark.scope, enforced);
+        fail_point!("recall");
     }
     journal.sweep()?;
     info!(scopes = live.scopes(), "enforcing what was enforced before");
@@ -321,9 +333,14 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
     }
 }
 
-/// Opens the NATS door as soon as the broker can be reached.
+/// Opens the NATS door as soon as there is something to answer from and the broker can be reached: whoever asks the
+/// queue group gets a verdict from a validator that is ready, and not a shrug from one that has just come.
 async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
     loop {
+        if !context.health.is_ready() && !context.stop.is_cancelled() {
+            tokio::time::sleep(READINESS_LOOK).await;
+            continue;
+        }
         tokio::select! {
             () = context.stop.cancelled() => return None,
             opened = doors::nats::open(&bus, &questions) => match opened {
@@ -429,13 +446,14 @@ impl Following {
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
     /// since one slow repository must not hold up the next notice.
     fn is_attached(&self) {
-        let (gate, places, stream) = (self.gate.clone(), self.places, self.stream);
+        let (gate, places, stream, journal) =
+            (self.gate.clone(), self.places, self.stream, self.walk.journal.clone());
         let (health, freshness, clock) =
             (self.context.health.clone(), self.freshness.clone(), self.walk.clock.clone());
         tokio::spawn(async move {
             let settled = async {
-                while gate.available_permits() < places {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                while gate.available_permits() < places || journal.debts().is_ok_and(|debts| debts > 0) {
+                    tokio::time::sleep(READINESS_LOOK).await;
                 }
             };
             let _ = tokio::time::timeout(HEADS_PATIENCE, settled).await;

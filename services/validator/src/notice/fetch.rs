@@ -32,7 +32,7 @@ pub(crate) enum Unobtained {
         /// `max_crl_bytes` of the configuration.
         limit: usize,
     },
-    /// Another validator is fetching it: it will be in the object store soon.
+    /// Another validator is fetching it, or just has: it will be in the object store.
     #[error("another validator is fetching it")]
     Leased,
     /// It answered "not modified" to an unconditional request.
@@ -114,7 +114,9 @@ impl Fetch {
         let Some(lease) = leases.lease(&key, self.instance.as_str()).await? else {
             return Err(Unobtained::Leased);
         };
-        let downloaded = self.download(url).await;
+        // Whoever had the lease until now shared what it got: nobody fetches it again.
+        let shared = objects.has(&notice.digest.to_string()).await.unwrap_or(false);
+        let downloaded = if shared { Err(Unobtained::Leased) } else { self.download(url).await };
         if let Ok(bytes) = &downloaded {
             // A failure here costs the others a download of their own.
             let _ = objects.put(bytes).await;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use revocast_daemon::Metrics;
 use revocast_messages::{
     Blob, CertificateNotice, CrlNotice, Message, NoticeDifference, Origin, Role, encode, subjects,
 };
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::PolicyConfig;
+use crate::paths::{Paths, PathsConfig};
 use crate::question::Judge;
 use crate::question::judge::Freshness;
 use crate::state::HistoryConfig;
@@ -134,11 +136,13 @@ pub(crate) fn remembering(
     });
     let judge = Judge {
         live: simulation.walk.live.clone(),
-        journal: simulation.walk.journal.clone(),
+        journal: Some(simulation.walk.journal.clone()),
         policies: Arc::new(policies),
         freshness: Freshness::default(),
         clock: simulation.clock.clone(),
         counts: simulation.walk.counts.clone(),
+        paths: Paths::new(&PathsConfig::default(), &Metrics::default()).0,
+        adopted: Arc::default(),
         instance: "v-1".parse().unwrap(),
         deadline: std::time::Duration::from_secs(60),
         discover: None,

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::Checkpoint;
+use revocast_faults::fail_point;
 use revocast_messages::Source;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlKind, Digest, IssuerId};
 use revocast_store::Store;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::height;
 use super::history::{self, HistoryConfig};
 use super::live::ScopeKey;
 
@@ -43,13 +45,17 @@ CREATE TABLE audit (
 
 /// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] = &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", history::TABLES];
+const ADDED: &[&str] =
+    &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", height::TABLE, history::TABLES];
 
 /// Of one subject so many notices are owed: as many as there may be CRLs that are joined, and some lies.
 const MAX_DEBTS_OF_A_SUBJECT: i64 = 8;
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
+
+/// No debt is put off for so long: one that seems to be was recorded by a clock that has been set back since.
+const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +145,10 @@ impl Journal {
 
     /// Writes a CRL's file, unless it is there.
     pub(crate) fn keep_crl(&self, crl: &Crl) -> Result<(), JournalError> {
-        Ok(self.crls.put(crl.digest(), crl.der())?)
+        fail_point!("file");
+        self.crls.put(crl.digest(), crl.der())?;
+        fail_point!("filed");
+        Ok(())
     }
 
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
@@ -166,11 +175,14 @@ impl Journal {
             )?;
             kept.push(crl.digest());
         }
+        height::raise(&transaction, &applied.scope, &applied.crl.order())?;
         audit(&transaction, applied)?;
         if self.history.is_some() {
             history::record(&transaction, applied)?;
         }
+        fail_point!("mark");
         transaction.commit()?;
+        fail_point!("marked");
         Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
     }
 
@@ -183,7 +195,9 @@ impl Journal {
                 |row| row.get(0),
             )?;
             if !named {
+                fail_point!("forget");
                 self.crls.remove(*digest)?;
+                fail_point!("forgotten");
             }
         }
         Ok(())
@@ -191,6 +205,7 @@ impl Journal {
 
     /// Removes every file that nothing names: what a kill between file and mark left.
     pub(crate) fn sweep(&self) -> Result<(), JournalError> {
+        fail_point!("sweep");
         self.forget(&self.crls.digests()?)
     }
 
@@ -222,7 +237,9 @@ impl Journal {
 
     /// Keeps a certificate.
     pub(crate) fn keep_certificate(&self, id: &[u8; 32], der: &[u8]) -> Result<(), JournalError> {
+        fail_point!("learn");
         self.lock().execute("INSERT OR IGNORE INTO certificate VALUES (?1, ?2)", params![id, der])?;
+        fail_point!("learned");
         Ok(())
     }
 
@@ -236,6 +253,7 @@ impl Journal {
     /// Records a debt, durably. Of one subject there are several: a lie must not take the place of the truth, nor one of
     /// two CRLs that conflict that of the other. Beyond [`MAX_DEBTS_OF_A_SUBJECT`] those that were tried most often go.
     pub(crate) fn owe(&self, owed: &Owed) -> Result<(), JournalError> {
+        fail_point!("owe");
         let mut database = self.lock();
         let transaction = database.transaction()?;
         let digest = Digest::of(&owed.body).0;
@@ -248,24 +266,32 @@ impl Journal {
                  SELECT digest FROM owed WHERE subject = ?1 ORDER BY attempts, next_at_ms DESC LIMIT -1 OFFSET ?2)",
             params![owed.subject, MAX_DEBTS_OF_A_SUBJECT],
         )?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        fail_point!("owed");
+        Ok(())
     }
 
     /// A debt is settled.
     pub(crate) fn settle(&self, owed: &Owed) -> Result<(), JournalError> {
+        fail_point!("settle");
         let digest = Digest::of(&owed.body).0;
         self.lock()
             .execute("DELETE FROM owed WHERE subject = ?1 AND digest = ?2", params![owed.subject, digest])?;
+        fail_point!("settled");
         Ok(())
     }
 
-    /// The debts that are due at `now_ms`, or all of them.
+    /// The debts that are due at `now_ms`, or all of them. One that would be due after [`LONGEST_DEFERRAL_MS`] is due,
+    /// too.
     pub(crate) fn owed(&self, now_ms: Option<i64>) -> Result<Vec<Owed>, JournalError> {
         let database = self.lock();
         let mut statement = database.prepare(
-            "SELECT subject, body, attempts, next_at_ms, why FROM owed WHERE next_at_ms <= ?1 ORDER BY next_at_ms LIMIT 256",
+            "SELECT subject, body, attempts, next_at_ms, why FROM owed
+             WHERE next_at_ms NOT BETWEEN ?1 AND ?2 ORDER BY next_at_ms LIMIT 256",
         )?;
-        let rows = statement.query_map([now_ms.unwrap_or(i64::MAX)], |row| {
+        // An empty range: all of them.
+        let (after, until) = now_ms.map_or((1, 0), |now_ms| (now_ms + 1, now_ms + LONGEST_DEFERRAL_MS));
+        let rows = statement.query_map([after, until], |row| {
             Ok(Owed {
                 subject: row.get(0)?,
                 body: row.get::<_, Vec<u8>>(1)?.into(),
@@ -285,7 +311,9 @@ impl Journal {
     /// Moves a stream's checkpoint.
     pub(crate) fn move_checkpoint(&self, stream: &str, position: &Checkpoint) -> Result<(), JournalError> {
         let text = serde_json::to_string(position).unwrap_or_default();
+        fail_point!("checkpoint");
         self.lock().execute("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![stream, text])?;
+        fail_point!("checkpointed");
         Ok(())
     }
 
@@ -337,4 +365,33 @@ fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalEr
     let newest = connection.last_insert_rowid();
     connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debt_is_due_at_its_time_and_when_the_clock_that_put_it_off_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let owed = |subject: &str, next_at_ms| Owed {
+            subject: subject.into(),
+            body: Bytes::new(),
+            attempts: 1,
+            next_at_ms,
+            why: String::new(),
+        };
+        let now = 1_795_305_600_000;
+        let ten_years = 10 * 365 * 24 * LONGEST_DEFERRAL_MS;
+        for (subject, next_at_ms) in [("past", now - 1), ("soon", now + 1), ("in ten years", now + ten_years)]
+        {
+            journal.owe(&owed(subject, next_at_ms)).unwrap();
+        }
+        let due =
+            |at| -> Vec<String> { journal.owed(at).unwrap().into_iter().map(|owed| owed.subject).collect() };
+        assert_eq!(due(Some(now)), ["past", "in ten years"]);
+        assert_eq!(due(Some(now + 1)), ["past", "soon", "in ten years"]);
+        assert_eq!(due(None), ["past", "soon", "in ten years"]);
+    }
 }
