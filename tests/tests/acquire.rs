@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
+// Verbs are waited for without yielding, so servers within the test need a thread of their own.
 fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Time::from_unix(i64::try_from(since.as_secs()).unwrap())
@@ -137,12 +138,12 @@ async fn start_validator(fleet: &mut Fleet, label: &str, more: &str) -> SocketAd
 async fn counts(address: SocketAddr, line: &str) {
     eventually(&format!("the validator counts {line}"), async || {
         let metrics = String::from_utf8(http_get(address, "/metrics").await?.body).ok()?;
-        metrics.lines().any(|counted| counted == line).then_some(())
+        metrics.lines().any(|counted| counted.replace("{}", "") == line).then_some(())
     })
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaf_whose_intermediate_only_the_repository_has_is_valid_and_the_next_needs_no_repository() {
     let mut fleet = Fleet::start().await;
     let pki = Pki::found(&fleet).await;
@@ -162,7 +163,7 @@ async fn a_leaf_whose_intermediate_only_the_repository_has_is_valid_and_the_next
     fleet.expect("v1", "next.crt", "valid").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuers_url_is_fetched_only_where_the_configuration_admits_url_and_address() {
     let mut fleet = Fleet::start().await;
     let pki = Pki::found(&fleet).await;
@@ -182,7 +183,7 @@ async fn an_issuers_url_is_fetched_only_where_the_configuration_admits_url_and_a
     assert_eq!(server.requests(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_url_counts_by_itself_if_the_certificate_that_names_it_leads_to_an_anchor() {
     let mut fleet = Fleet::start().await;
     let pki = Pki::found(&fleet).await;
@@ -241,7 +242,7 @@ async fn with_leaf() -> (Fleet, Pki, Certificate, SocketAddr, SocketAddr) {
     (fleet, pki, leaf, repository, validator)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_got_by_each_of_its_names() {
     let (fleet, pki, leaf, repository, validator) = with_leaf().await;
     let (id, url) = (leaf.id().to_string(), format!("http://{repository}/certificates/{}.crt", leaf.id()));
@@ -276,7 +277,7 @@ async fn a_certificate_is_got_by_each_of_its_names() {
     assert!(String::from_utf8(printed.stdout).unwrap().contains("-----BEGIN CERTIFICATE-----\n"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_not_valid_is_not_handed_over_but_its_verdict_is() {
     let (fleet, pki, leaf, ..) = with_leaf().await;
     let id = leaf.id().to_string();
@@ -292,7 +293,7 @@ async fn a_certificate_that_is_not_valid_is_not_handed_over_but_its_verdict_is()
     assert!(!fleet.path("got.crt").exists());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_got_is_refused_with_its_reason() {
     let (mut fleet, pki, leaf, repository, validator) = with_leaf().await;
     let unknown = "00".repeat(32);
@@ -357,7 +358,7 @@ fn found(certificates: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     encode(&SearchAnswer { repository: "liar".parse().unwrap(), certificates, more: true }).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_repository_costs_a_bounded_number_of_asks_and_changes_no_verdict() {
     let mut fleet = Fleet::start().await;
     let pki = Pki::found(&fleet).await;
