@@ -13,6 +13,8 @@ mod nats_cluster;
 mod nats_server;
 mod process;
 mod schema;
+mod silent_ca;
+mod stalling_server;
 mod tls;
 
 pub use ca::TestCa;
@@ -23,6 +25,8 @@ pub use nats_cluster::NatsCluster;
 pub use nats_server::{NatsServer, PASSWORD, nats_server};
 pub use process::{Process, signal};
 pub use schema::Schemas;
+pub use silent_ca::SilentCa;
+pub use stalling_server::StallingServer;
 pub use tls::TlsFiles;
 
 use std::time::Duration;

@@ -5,8 +5,9 @@
 //! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
 //! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
 //! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`] takes a
-//! recording through the first walk, without a fleet.
+//! Beside them, [`freshness`] tells up to when the fleet's newest is provably known, [`polling`] asks repositories where
+//! nobody tells, and [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`]
+//! takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
@@ -14,8 +15,11 @@ mod config;
 mod doors;
 mod elsewhere;
 mod events;
+mod freshness;
 mod metrics;
 mod notice;
+mod places;
+mod polling;
 mod question;
 pub mod replay;
 mod run;
@@ -27,6 +31,8 @@ pub use acquire::AcquireConfig;
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
+pub use freshness::FreshnessConfig;
+pub use polling::PollingConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
 pub use state::HistoryConfig;

@@ -1,7 +1,6 @@
 //! Step 2: discover, validate, and ask the live CRLs. The path engine does it, over the state of this very moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use revocast_daemon::Clock;
@@ -15,33 +14,10 @@ use super::answer;
 use super::discover::Discover;
 use super::intake::{self, Asked};
 use super::policy::Policies;
+use crate::freshness::Freshness;
 use crate::metrics::Counts;
+use crate::polling::Demand;
 use crate::state::{Journal, Live};
-
-/// When contact with the broker last stood: milliseconds since the Unix epoch; never, at first. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Freshness(Arc<AtomicI64>);
-
-impl Default for Freshness {
-    fn default() -> Freshness {
-        Freshness(Arc::new(AtomicI64::new(i64::MIN)))
-    }
-}
-
-impl Freshness {
-    /// Contact stands now.
-    pub(crate) fn touch(&self, now_ms: i64) {
-        self.0.store(now_ms, Ordering::Relaxed);
-    }
-
-    /// How long contact has been missing; `None` if it never stood.
-    pub(crate) fn age(&self, now_ms: i64) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            i64::MIN => None,
-            last => Some(Duration::from_millis(u64::try_from(now_ms - last).unwrap_or(0))),
-        }
-    }
-}
 
 /// Answers questions. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +27,8 @@ pub(crate) struct Judge {
     pub journal: Arc<Journal>,
     pub policies: Arc<Policies>,
     pub freshness: Freshness,
+    /// Has CRLs fetched that questions lack.
+    pub demand: Demand,
     pub clock: Clock,
     pub counts: Counts,
     pub instance: Instance,
@@ -62,23 +40,35 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Answers a question; never fails: what cannot be judged is told in the answer.
+    /// Answers a question; never fails: what cannot be judged is told in the answer. One that lacks a CRL is judged once
+    /// more when the CRL came.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
         if question.options.is_historical() {
             return self.answer_past(question).await;
         }
         let started = Instant::now();
         let question = Arc::new(question);
-        let mut answer = self.judged(&question, Vec::new()).await;
-        if let Some(discover) = &self.discover {
-            let again = |found| self.judged(&question, found);
-            answer = discover.beyond(&question, answer, started + self.deadline, again).await;
+        let mut answer = self.found_out(&question, started).await;
+        if self.demand.bring(&question, &answer).await {
+            answer = self.found_out(&question, started).await;
         }
         for judgement in &answer.judgements {
             self.counts.answers.add_one(&[("outcome", &judgement.outcome.to_string())]);
         }
         self.counts.question_seconds.observe(started.elapsed().as_secs_f64());
         answer
+    }
+
+    /// By what is at hand, and else by what can be discovered.
+    async fn found_out(&self, question: &Arc<Question>, started: Instant) -> Answer {
+        let answer = self.judged(question, Vec::new()).await;
+        match &self.discover {
+            Some(discover) => {
+                let again = |found| self.judged(question, found);
+                discover.beyond(question, answer, started + self.deadline, again).await
+            }
+            None => answer,
+        }
     }
 
     /// Judges on a thread of its own, with candidates that were found beside the question's.
@@ -131,6 +121,7 @@ impl Judge {
         let known = (&asked.candidates, &*self.live);
         let sources = Sources { certificates: &known, crls: &*self.live, memory: &self.live.memory };
         let verdict = path::judge(&question, sources);
+        self.demand.note(&verdict);
         let judgement = answer::judgement(&verdict, asked.explain);
         answer::held_to(judgement, asked.policy, &verdict, self.freshness.age(now_ms))
     }
