@@ -30,6 +30,7 @@ interop: build
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --release -p revocast-faults
 	$$(sh ops/cargo-deny.sh) --all-features check bans licenses sources
 
 ## Ratios to floors and peers, in one run.
@@ -37,6 +38,22 @@ bench:
 	cd tests/bench && $(CARGO) run --release --locked --bin crl && $(CARGO) run --release --locked --bin path
 	@sh ops/nats-server.sh >/dev/null
 	cd tests/bench && NATS_SERVER="$$(sh ../../ops/nats-server.sh)" $(CARGO) run --release --locked --bin fleet
+
+## Minutes of trouble, SOAK_SECONDS each: validators killed under load, a cluster's leader killed every three seconds.
+SOAK_SECONDS ?= 120
+soak: build
+	@export NATS_SERVER="$(NATS_SERVER_PATH)" REVOCAST_SOAK_S=$(SOAK_SECONDS); \
+	$(CARGO) test --locked -p revocast-tests --test soak -- --ignored --nocapture --test-threads 1
+
+## Mass revocations in release: a list of a million, 200,000 and 3,000,000 at once, and 200 validators.
+DRILL = target/release/revocast drill --nats-server "$(NATS_SERVER_PATH)"
+drill:
+	$(CARGO) build --release --locked -p revocast
+	@if grep -aq REVOCAST_FAIL_AT target/release/revocast; then echo "fail points in a release build"; exit 1; fi
+	$(DRILL) --entries 1000000 --revoke 100 --validators 8
+	$(DRILL) --entries 1000000 --revoke 200000 --validators 8
+	$(DRILL) --entries 1000 --revoke 3000000 --validators 2
+	$(DRILL) --entries 20000 --revoke 100 --validators 200
 
 ## Each fuzz target for FUZZ_SECONDS, starting from its seeds.
 FUZZ_SECONDS ?= 600

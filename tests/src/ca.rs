@@ -1,4 +1,4 @@
-//! [`TestCa`]: a CA without a ledger, for tests that need CRLs as they please.
+//! [`TestCa`]: a CA without a ledger, for tests that need certificates and CRLs as they please.
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,36 +10,54 @@ use revocast_pki::crl::{Crl, Reason};
 use revocast_pki::identity::{CrlNumber, IssuerId};
 use revocast_pki::mint::{CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry, SigningKey, name};
 
-/// A CA with a self-signed certificate.
+/// A CA with a key and a certificate of its own.
 pub struct TestCa {
     /// Its key.
     pub key: SigningKey,
     /// Its certificate.
     pub certificate: Certificate,
+    /// Who signed its certificate.
+    above: IssuerId,
 }
+
+const HOUR: i64 = 3_600;
+/// From thisUpdate to nextUpdate.
+const CRL_LIFE: i64 = 24 * HOUR;
+/// Certificates outlive CRLs.
+const CERTIFICATE_LIFE: i64 = 30 * CRL_LIFE;
 
 /// When everything here is issued: an hour before the test, since services go by the system's clock.
 fn issued_at() -> Time {
     static AT: OnceLock<Time> = OnceLock::new();
     *AT.get_or_init(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Time::from_unix(i64::try_from(since.as_secs()).unwrap() - 3_600)
+        Time::from_unix(i64::try_from(since.as_secs()).unwrap() - HOUR)
     })
 }
 
 impl TestCa {
-    /// A CA of this name (RFC 4514) with a key of its own.
+    /// A CA of this name (RFC 4514) with a key of its own and a self-signed certificate.
     pub fn new(subject: &str) -> TestCa {
+        TestCa::found(subject, None)
+    }
+
+    /// A CA below this one.
+    pub fn subordinate(&self, subject: &str) -> TestCa {
+        TestCa::found(subject, Some(self))
+    }
+
+    fn found(subject: &str, above: Option<&TestCa>) -> TestCa {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let subject = name(subject).unwrap();
-        let template = CertificateTemplate::ca(
-            subject.clone(),
-            key.spki(),
-            &[1],
-            (issued_at(), issued_at().plus(86_400)),
-        );
-        let certificate = Certificate::decode(template.sign(&subject, &key).unwrap()).unwrap();
-        TestCa { key, certificate }
+        let validity = (issued_at(), issued_at().plus(CERTIFICATE_LIFE));
+        let template = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], validity);
+        let der = match above {
+            Some(above) => template.sign(above.certificate.subject(), &above.key),
+            None => template.sign(&subject, &key),
+        };
+        let certificate = Certificate::decode(der.unwrap()).unwrap();
+        let above = above.map_or_else(|| certificate.as_issuer(), TestCa::issuer);
+        TestCa { key, certificate, above }
     }
 
     /// Who it is as a signer.
@@ -47,14 +65,22 @@ impl TestCa {
         self.certificate.as_issuer()
     }
 
+    /// The certificate number `n` of those that it issued: on its CRLs of more than `n` entries.
+    pub fn leaf(&self, n: u32) -> Certificate {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let validity = (issued_at(), issued_at().plus(CERTIFICATE_LIFE));
+        let subject = name(&format!("CN=leaf {n}")).unwrap();
+        let template = CertificateTemplate::new(subject, key.spki(), &serial(n), validity);
+        Certificate::decode(template.sign(self.certificate.subject(), &self.key).unwrap()).unwrap()
+    }
+
     /// Its CRL of this number, with this many entries.
     pub fn crl(&self, number: u64, entries: u32) -> Crl {
         let at = issued_at().plus(i64::try_from(number).unwrap());
         let subject = self.certificate.subject().clone();
-        let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(86_400));
-        let entries = (0..entries).map(|n| {
-            RevokedEntry::new(&(n + 0x0100_0000).to_be_bytes(), issued_at()).because(Reason::KeyCompromise)
-        });
+        let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(CRL_LIFE));
+        let entries =
+            (0..entries).map(|n| RevokedEntry::new(&serial(n), issued_at()).because(Reason::KeyCompromise));
         Crl::decode(template.sign(entries, &self.key).unwrap()).unwrap()
     }
 
@@ -66,12 +92,16 @@ impl TestCa {
     /// A notice of its certificate, as an authority would publish it.
     pub fn certificate_notice(&self) -> CertificateNotice {
         CertificateNotice {
-            issuer: self.issuer(),
+            issuer: self.above,
             certificate: self.certificate.der().clone().into(),
             origin: origin(),
             locations: Vec::new(),
         }
     }
+}
+
+fn serial(n: u32) -> [u8; 4] {
+    (n + 0x0100_0000).to_be_bytes()
 }
 
 fn origin() -> Origin {

@@ -5,29 +5,39 @@
 
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on should stop the test where it stands")]
 
+mod askers;
 mod ca;
 mod events;
 mod fleet;
 mod http;
+mod load;
 mod nats_cluster;
 mod nats_server;
 mod process;
+mod proxy;
 mod schema;
 mod silent_ca;
 mod stalling_server;
 mod tls;
+mod validator;
+mod world;
 
+pub use askers::{Asked, Askers, Tally};
 pub use ca::TestCa;
 pub use events::{EventStream, ServerEvent};
 pub use fleet::{Fleet, program};
 pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
+pub use load::LoadedFleet;
 pub use nats_cluster::NatsCluster;
 pub use nats_server::{NatsServer, PASSWORD, nats_server};
 pub use process::{Process, signal};
+pub use proxy::Proxy;
 pub use schema::Schemas;
 pub use silent_ca::SilentCa;
 pub use stalling_server::StallingServer;
 pub use tls::TlsFiles;
+pub use validator::{Said, ValidatorProcess, debts};
+pub use world::{World, receipt};
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use revocast_bus::{Bus, BusConfig};
 
-use crate::nats_server::passwords;
+use crate::nats_server::{PASSWORD, passwords};
 use crate::{NatsServer, eventually, free_address, root};
 
 /// Three brokers that are one.
@@ -24,11 +24,24 @@ impl NatsCluster {
         NatsCluster { nodes }
     }
 
+    /// Where its nodes are reached.
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(|(_, node)| node.url()).collect()
+    }
+
     /// A connection as the user of a role, to whichever node is there.
     pub async fn as_role(&self, role: &str) -> Bus {
-        let servers = self.nodes.iter().map(|(_, node)| node.url()).collect();
-        let config = BusConfig { servers, ..self.nodes[0].1.config_of(role) };
+        let config = BusConfig { servers: self.urls(), ..self.nodes[0].1.config_of(role) };
         eventually("a node can be reached", async || Bus::connect(&config, role).await.ok()).await
+    }
+
+    /// Which node leads a stream, as the first one that runs sees it; `None` while there is no leader.
+    pub async fn leader_of(&self, stream: &str) -> Option<String> {
+        let options = async_nats::ConnectOptions::with_user_and_password("operator".into(), PASSWORD.into());
+        let client =
+            options.custom_inbox_prefix("_INBOX_operator").connect(self.running().url()).await.ok()?;
+        let found = async_nats::jetstream::new(client).get_stream(stream).await.ok()?;
+        found.cached_info().cluster.as_ref()?.leader.clone()
     }
 
     /// The first node that runs.

@@ -110,7 +110,7 @@ async fn simulated(file: &Path, anchors: &[PathBuf]) -> (Vec<Played>, Digest) {
     let mut simulation = Simulation::new(folder.path(), policies, []).unwrap();
     let mut reader = Reader::open(BufReader::new(File::open(file).unwrap())).unwrap();
     let mut played = Vec::new();
-    while let Some(record) = reader.next().unwrap() {
+    while let Some(record) = reader.read_next().unwrap() {
         played.extend(simulation.play(record).await.unwrap());
     }
     simulation.settle().await.unwrap();
@@ -224,7 +224,7 @@ async fn a_recording_that_follows_is_whole_when_it_is_interrupted() {
         let mut reader = Reader::open(BufReader::new(File::open(file).ok()?)).ok()?;
         let mut messages = 0;
         loop {
-            match reader.next() {
+            match reader.read_next() {
                 Ok(Some(Record::Message(_))) => messages += 1,
                 Ok(Some(_)) => {}
                 Ok(None) => return Some((messages, true)),

@@ -174,7 +174,7 @@ mod tests {
             SearchBy::IssuerAndSerial { issuer: name(), serial: one.serial().into() },
             SearchBy::KeyId(key_id()),
         ] {
-            assert_eq!(find(&shelf, &by.read().unwrap()), [one.clone()], "{by:?}");
+            assert_eq!(find(&shelf, &by.read().unwrap()), std::slice::from_ref(&one), "{by:?}");
         }
     }
 

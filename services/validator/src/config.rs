@@ -16,6 +16,7 @@ use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
 use crate::freshness::FreshnessConfig;
+use crate::paths::PathsConfig;
 use crate::polling::PollingConfig;
 use crate::question::DiscoveryConfig;
 use crate::state::HistoryConfig;
@@ -51,11 +52,13 @@ pub struct ValidatorConfig {
     pub max_crl_bytes: usize,
     /// How many notices are worked on at once.
     pub concurrent_notices: usize,
-    /// How many questions are worked on at once; further ones wait.
+    /// How many questions are searched for at once; further ones wait. What is known needs no search.
     pub concurrent_questions: usize,
     /// How long a question may take.
     #[serde(with = "humantime_serde")]
     pub question_deadline: Duration,
+    /// How paths are kept and shared.
+    pub paths: PathsConfig,
     /// How the HTTP door is held.
     pub http: DoorConfig,
     /// What requests over HTTP may take.
@@ -101,6 +104,7 @@ impl Default for ValidatorConfig {
             concurrent_notices: 32,
             concurrent_questions: 256,
             question_deadline: Duration::from_secs(5),
+            paths: PathsConfig::default(),
             http: DoorConfig::default(),
             requests: RequestLimits::default(),
             events: EventsConfig::default(),

@@ -2,12 +2,12 @@
 //!
 //! Two walks cross here. [`notice`] takes a notice from the stream to the swap: intake, dedup, plan, fetch, verify,
 //! persist, swap, receipt, checkpoint, each a file. [`question`] takes a question from a door to its answer: intake,
-//! discover and validate (the path engine of `revocast-pki` over the live state), answer. [`acquire`] gets a certificate
-//! and puts that question about it; [`elsewhere`] asks repositories and URLs for both. What both walks share is
-//! [`state`]: the live CRLs and certificates that readers see, and the journal that survives a kill.
-//! Beside them, [`freshness`] tells up to when the fleet's newest is provably known, [`polling`] asks repositories where
-//! nobody tells, and [`bridge`] serves validators of other broker domains. [`run`] begins all of it and ends it. [`replay`]
-//! takes a recording through the first walk, without a fleet.
+//! a path that is kept or else a search (the path engine of `revocast-pki` over the live state), answer; [`paths`] keeps
+//! what was found and shares it with the fleet. [`acquire`] gets a certificate and puts that question about it;
+//! [`elsewhere`] asks repositories and URLs for both. What both walks share is [`state`]: the live CRLs and certificates
+//! that readers see, and the journal that survives a kill. Beside them, [`freshness`] tells up to when the fleet's newest
+//! is provably known, [`polling`] asks repositories where nobody tells, and [`bridge`] serves validators of other broker
+//! domains. [`run`] begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
@@ -16,8 +16,10 @@ mod doors;
 mod elsewhere;
 mod events;
 mod freshness;
+mod local;
 mod metrics;
 mod notice;
+mod paths;
 mod places;
 mod polling;
 mod question;
@@ -32,6 +34,8 @@ pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
 pub use freshness::FreshnessConfig;
+pub use local::{Local, NotEnforced, Ways};
+pub use paths::PathsConfig;
 pub use polling::PollingConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};

@@ -1,6 +1,7 @@
 //! What a validator counts.
 
-use revocast_daemon::{Counter, Gauge, Histogram, Metrics};
+use revocast_daemon::{Counter, Gauge, Histogram, Metrics, Series};
+use revocast_messages::Outcome;
 
 /// Why messages are put aside.
 const ASIDE: &[&str] = &[
@@ -29,8 +30,7 @@ pub(crate) struct Counts {
     pub owed: Gauge,
     /// Seconds from a notice's arrival to the swap.
     pub apply_seconds: Histogram,
-    /// Answers, by outcome.
-    pub answers: Counter,
+    answers: [Series; 4],
     /// Seconds per question.
     pub question_seconds: Histogram,
     /// CRLs of one number with different words.
@@ -49,7 +49,7 @@ impl Counts {
             aside: metrics.counter("revocast_put_aside", "messages put aside, by reason"),
             owed: metrics.gauge("revocast_notices_owed", "notices that are still to be finished"),
             apply_seconds: metrics.histogram("revocast_apply_seconds", "from a notice's arrival to the swap"),
-            answers: metrics.counter("revocast_answers", "certificates judged, by outcome"),
+            answers: answers(metrics),
             question_seconds: metrics.histogram("revocast_question_seconds", "per question"),
             conflicts: metrics.counter("revocast_crl_conflicts", "CRLs of one number with different words"),
             crl_number: metrics.gauge("x509_crl_number", "CRL number that is enforced"),
@@ -74,5 +74,26 @@ impl Counts {
         begin(&self.answers, "outcome", &["valid", "revoked", "invalid", "indeterminate"]);
         self.conflicts.add(&[], 0);
         self.owed.set(&[], 0.0);
+    }
+}
+
+/// The outcomes in the order of the series.
+const OUTCOMES: [Outcome; 4] = [Outcome::Valid, Outcome::Revoked, Outcome::Invalid, Outcome::Indeterminate];
+
+fn answers(metrics: &Metrics) -> [Series; 4] {
+    let counter = metrics.counter("revocast_answers", "certificates judged, by outcome");
+    OUTCOMES.map(|outcome| counter.series(&[("outcome", &outcome.to_string())]))
+}
+
+impl Counts {
+    /// Certificates judged, by outcome.
+    pub(crate) fn answer(&self, outcome: Outcome) -> &Series {
+        let [valid, revoked, invalid, indeterminate] = &self.answers;
+        match outcome {
+            Outcome::Valid => valid,
+            Outcome::Revoked => revoked,
+            Outcome::Invalid => invalid,
+            Outcome::Indeterminate => indeterminate,
+        }
     }
 }

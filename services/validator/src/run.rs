@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
 use revocast_daemon::{Context, DoorError, open_door};
+use revocast_faults::fail_point;
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
 use revocast_pki::certificate::Certificate;
@@ -38,6 +39,7 @@ use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Walk, aside, intake, owed};
+use crate::paths::{self, Paths};
 use crate::polling::{self, Board, Demand};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
@@ -72,10 +74,12 @@ pub enum RunError {
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 /// Heads of CRLs are held back until the heads of certificates are told, up to this many.
 const HELD_BACK: usize = 1_024;
-/// Readiness waits this long for the heads to be worked on; whatever takes longer is owed or on its way.
+/// Readiness waits this long for the heads to be worked on and for what is owed of them; the rest is on its way.
 const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the validator is ready.
+const READINESS_LOOK: Duration = Duration::from_millis(20);
 /// Answers over HTTP that are under way get this long at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Receipts that are still to be told, and goodbyes, get this long at the end.
@@ -127,18 +131,22 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         config: config.discovery.clone(),
         counts: DiscoveryCounts::new(&context.metrics),
     });
+    let adopted = Arc::new(Notify::new());
     let freshness = Freshness::new(&config.freshness);
     let board = Arc::new(Board::new(&config.polling));
     let clock = context.clock.clone();
     let demand = Demand::new(&config.polling, board.clone(), live.clone(), policies.clone(), clock);
+    let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
-        journal: journal.clone(),
+        journal: Some(journal.clone()),
         policies,
+        paths: known_paths,
         freshness: freshness.clone(),
-        demand: demand.clone(),
+        demand: Some(demand.clone()),
         clock: context.clock.clone(),
         counts: counts.clone(),
+        adopted: adopted.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
         discover: Some(discover),
@@ -168,12 +176,12 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         live,
         journal,
         verifier,
-        sources: Sources::Fleet(Fetch::new(
+        sources: Sources::Fleet(Box::new(Fetch::new(
             &bus,
             fetcher.clone(),
             config.instance.clone(),
             config.max_crl_bytes,
-        )),
+        ))),
         repositories: Repositories { prefixes: config.repositories.clone() },
         board,
         debts,
@@ -216,6 +224,16 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         async move { freshness::show(&freshness, &counts, &context.health, &context.clock).await }
     });
     tasks.spawn(owed::work(walk.clone()));
+    tasks.spawn({
+        let debts = walk.debts.clone();
+        async move {
+            loop {
+                adopted.notified().await;
+                debts.certificate_came();
+            }
+        }
+    });
+    paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
     tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
         let (bus, instance) = (bus.clone(), config.instance.clone());
@@ -289,6 +307,9 @@ fn recall(
             live.insert_certificate(certificate);
         }
     }
+    for (scope, order) in journal.heights()? {
+        live.remember_mark(scope, order);
+    }
     let marks = journal.marks()?;
     for (mark, crl) in marks.iter().zip(verify_kept(journal, verifier, &marks)?) {
         let Some(crl) = crl else { continue };
@@ -308,6 +329,7 @@ fn recall(
         show(&mark.scope, &enforced, counts);
         receipts.tell(Told::again(mark.scope, &enforced));
         live.swap(mark.scope, enforced);
+        fail_point!("recall");
     }
     journal.sweep()?;
     info!(scopes = live.scopes(), "enforcing what was enforced before");
@@ -351,9 +373,14 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
     }
 }
 
-/// Opens the NATS door as soon as the broker can be reached.
+/// Opens the NATS door as soon as there is something to answer from and the broker can be reached: whoever asks the
+/// queue group gets a verdict from a validator that is ready, and not a shrug from one that has just come.
 async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
     loop {
+        if !context.health.is_ready() && !context.stop.is_cancelled() {
+            tokio::time::sleep(READINESS_LOOK).await;
+            continue;
+        }
         tokio::select! {
             () = context.stop.cancelled() => return None,
             opened = doors::nats::open(&bus, &questions) => match opened {
@@ -457,12 +484,13 @@ impl Following {
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
     /// since one slow repository must not hold up the next notice.
     fn is_attached(&self, attachment: u64) {
-        let (gate, places, stream) = (self.gate.clone(), self.places, self.stream);
+        let (gate, places, stream, journal) =
+            (self.gate.clone(), self.places, self.stream, self.walk.journal.clone());
         let (health, proofs) = (self.context.health.clone(), self.proofs.clone());
         tokio::spawn(async move {
             let settled = async {
-                while gate.available_permits() < places {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                while gate.available_permits() < places || journal.debts().is_ok_and(|debts| debts > 0) {
+                    tokio::time::sleep(READINESS_LOOK).await;
                 }
             };
             let _ = tokio::time::timeout(HEADS_PATIENCE, settled).await;

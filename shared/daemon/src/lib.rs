@@ -21,7 +21,7 @@ pub use door::{
 };
 pub use health::{Health, Reason};
 pub use logs::{LogFormat, start_logs};
-pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics};
+pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics, Series};
 pub use operational::{OPERATIONAL, router};
 pub use run::{Context, Ended, run};
 pub use work::{blocking, every};

@@ -32,6 +32,32 @@ impl Counter {
     pub fn get(&self, labels: &[(&str, &str)]) -> u64 {
         self.0.get_or_create(&owned(labels)).get()
     }
+
+    /// The series of these labels, to count without looking it up each time. It exists from now on.
+    pub fn series(&self, labels: &[(&str, &str)]) -> Series {
+        Series(self.0.get_or_create_owned(&owned(labels)))
+    }
+}
+
+/// One series of a [`Counter`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Series(PlainCounter);
+
+impl Series {
+    /// Counts one.
+    pub fn add_one(&self) {
+        self.0.inc();
+    }
+
+    /// Counts `n`.
+    pub fn add(&self, n: u64) {
+        self.0.inc_by(n);
+    }
+
+    /// What was counted.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// Says how much there is, by labels. Cheap to clone.

@@ -33,6 +33,8 @@ pub const SUBJECT: &str = "Revocast-Subject";
 pub const VERDICT: &str = "Revocast-Verdict";
 /// JetStream's deduplication key: a hash of subject and content, since the broker's window spans the stream.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// How long the broker keeps a message: a Go duration. For streams that allow it.
+pub const TTL: &str = "Nats-TTL";
 /// Why a message was put aside.
 pub const REASON: &str = "Revocast-Reason";
 /// The subject that a message put aside came on.

@@ -28,7 +28,7 @@ pub use notice::{
     CertificateNotice, CrlNotice, Disagreement, Heartbeat, INLINE_LIMIT, MAX_LOCATIONS, MAX_NEWLY_REVOKED,
     NoticeDifference, Origin, RevokedEntry,
 };
-pub use path_share::PathShare;
+pub use path_share::{PathElement, PathShare};
 pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use search::{NotASearch, SearchAnswer, SearchBy, SearchRequest, Wanted};

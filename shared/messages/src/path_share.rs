@@ -1,25 +1,49 @@
 //! Path shares: a certification path that a validator found, offered to the others as a candidate.
 
+use std::collections::HashSet;
+
 use revocast_pki::asn1::Time;
-use revocast_pki::identity::CertId;
+use revocast_pki::identity::{CertId, PolicyId};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
 use crate::codec::Message;
-use crate::subjects::Instance;
+use crate::notice::Disagreement;
+use crate::subjects::{Instance, Subject};
 
-/// A path from a target towards an anchor; receivers verify all of it themselves. Layout version 1.
+/// A certificate of a shared path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathElement {
+    /// Its DER.
+    Der(Blob),
+    /// Its identity alone: a certificate notice has told it to everybody.
+    Id(CertId),
+}
+
+impl PathElement {
+    /// Which certificate; for DER a hash is computed.
+    pub fn id(&self) -> CertId {
+        match self {
+            PathElement::Der(der) => CertId::of(der),
+            PathElement::Id(id) => *id,
+        }
+    }
+}
+
+/// A path from a target towards an anchor; receivers verify all of it themselves. Layout version 2: version 1 had no
+/// [`PathElement::Id`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathShare {
     /// Who found it; must agree with the subject.
     pub validator: Instance,
-    /// Hash of the effective policy under which it was found.
-    pub policy: [u8; 16],
-    /// The target.
+    /// The policy under which it was found; must agree with the subject.
+    pub policy: PolicyId,
+    /// The target; must agree with the subject.
     pub target: CertId,
-    /// Certificates from the target (first) towards the anchor, which is left out; at most
-    /// [`PathShare::MAX_CERTIFICATES`].
-    pub certificates: Vec<Blob>,
+    /// Certificates from the target (first) towards the anchor, which is left out: 1 to
+    /// [`PathShare::MAX_CERTIFICATES`], each once.
+    pub certificates: Vec<PathElement>,
     /// The earliest notAfter on the path: the share's life.
     pub valid_until: Time,
 }
@@ -27,10 +51,32 @@ pub struct PathShare {
 impl PathShare {
     /// As deep as a path may be (PROMISES: depth 32).
     pub const MAX_CERTIFICATES: usize = 32;
+
+    /// The subject on which it is published.
+    pub fn subject(&self) -> Subject {
+        Subject::PathShare { validator: self.validator.clone(), policy: self.policy, target: self.target }
+    }
+
+    /// Holds it against the subject that it came on, and its length and its first certificate against what it says.
+    pub fn agrees_with(&self, subject: &Subject) -> Result<(), Disagreement> {
+        let about = |what| Err(Disagreement { place: "subject", what });
+        if *subject != self.subject() {
+            return about("validator, policy or target");
+        }
+        let ids: HashSet<CertId> =
+            self.certificates.iter().take(PathShare::MAX_CERTIFICATES).map(PathElement::id).collect();
+        if ids.len() != self.certificates.len() {
+            return about("the number of certificates");
+        }
+        match self.certificates.first().map(PathElement::id) {
+            Some(first) if first == self.target => Ok(()),
+            _ => about("the target"),
+        }
+    }
 }
 
 impl Message for PathShare {
     const NAME: &'static str = "path share";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const MAX_BYTES: usize = 256 * 1024;
 }

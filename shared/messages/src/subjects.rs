@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use revocast_pki::identity::{CertId, CrlKind, IssuerId, ScopeId, WatchId};
+use revocast_pki::identity::{CertId, CrlKind, IssuerId, PolicyId, ScopeId, WatchId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Who speaks: the class token of a notice's subject.
@@ -191,12 +191,12 @@ pub enum Subject {
         /// Complete or delta.
         kind: CrlKind,
     },
-    /// `pki.path.<validator>.<policy hash>.<target>`
+    /// `pki.path.<validator>.<policy>.<target>`
     PathShare {
         /// Who found it.
         validator: Instance,
-        /// Hash of the effective policy, 16 octets in hex.
-        policy: String,
+        /// The policy under which it was found.
+        policy: PolicyId,
         /// The target certificate.
         target: CertId,
     },
@@ -257,7 +257,7 @@ fn parse(tokens: &[&str]) -> Option<Subject> {
         },
         ["pki", "path", validator, policy, target] => Subject::PathShare {
             validator: validator.parse().ok()?,
-            policy: policy.parse::<ScopeId>().ok().map(|hash| hash.to_string())?,
+            policy: policy.parse().ok()?,
             target: target.parse().ok()?,
         },
         ["pki", "verdict", watch] => Subject::Verdict { watch: watch.parse().ok()? },
@@ -330,7 +330,7 @@ mod tests {
             Subject::Receipt { validator: validator.clone(), issuer, scope, kind },
             Subject::PathShare {
                 validator: validator.clone(),
-                policy: scope.to_string(),
+                policy: PolicyId([0x44; 16]),
                 target: certificate,
             },
             Subject::Verdict { watch: WatchId([0x44; 16]) },

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Reason};
-use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId, WatchId};
+use revocast_pki::identity::{
+    CertId, CrlId, CrlKind, CrlNumber, Digest, IssuerId, PolicyId, ScopeId, WatchId,
+};
 use revocast_pki::mint::{
     CertificateTemplate, CrlTemplate, KeyKind, RevokedEntry as MintedEntry, SigningKey, key_id, name,
 };
@@ -199,22 +201,55 @@ fn a_receipt_and_a_path_share_are_golden() {
     );
     let share = PathShare {
         validator: "v-1".parse().unwrap(),
-        policy: [0x66; 16],
+        policy: PolicyId([0x66; 16]),
         target: CertId([0x77; 32]),
-        certificates: vec![vec![0x30, 0x00].into()],
+        certificates: vec![PathElement::Der(vec![0x30, 0x00].into()), PathElement::Id(CertId([0x88; 32]))],
         valid_until: Time::from_unix(0),
     };
     golden(
         &share,
         &[
-            "01",                                                               // version
+            "02",                                                               // version
             "03762d31",                                                         // validator
             "66666666666666666666666666666666",                                 // policy
             "7777777777777777777777777777777777777777777777777777777777777777", // target
-            "01023000",                                                         // certificates
+            "02",                                                               // two certificates
+            "00023000",                                                         // the first: DER
+            "01",                                                               // the second: an identity
+            "8888888888888888888888888888888888888888888888888888888888888888", // identity
             "00",                                                               // valid_until
         ],
     );
+}
+
+#[test]
+fn a_path_share_agrees_with_its_subject_and_begins_with_its_target() {
+    let target = PathElement::Der(vec![0x30, 0x00].into());
+    let share = |certificates: Vec<PathElement>| PathShare {
+        validator: "v-1".parse().unwrap(),
+        policy: PolicyId([0x66; 16]),
+        target: target.id(),
+        certificates,
+        valid_until: Time::from_unix(0),
+    };
+    let (issuer, sound) = (PathElement::Id(CertId([0x88; 32])), share(vec![target.clone()]));
+    let subject = sound.subject();
+    assert_eq!(sound.agrees_with(&subject), Ok(()));
+    assert_eq!(share(vec![target.clone(), issuer.clone()]).agrees_with(&subject), Ok(()));
+    let many = |n: u8| (0..n).map(|n| PathElement::Id(CertId([n; 32])));
+    let long = |n| share(std::iter::once(target.clone()).chain(many(n)).collect());
+    assert_eq!(long(31).agrees_with(&subject), Ok(()));
+    for wrong in [
+        PathShare { validator: "v-2".parse().unwrap(), ..sound.clone() },
+        PathShare { policy: PolicyId([0x67; 16]), ..sound.clone() },
+        PathShare { target: CertId([0x77; 32]), ..sound.clone() },
+        share(Vec::new()),
+        share(vec![issuer.clone(), target.clone()]),
+        share(vec![target.clone(), issuer.clone(), issuer]),
+        long(32),
+    ] {
+        assert!(wrong.agrees_with(&subject).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

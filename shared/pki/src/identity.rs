@@ -106,6 +106,13 @@ identifier! {
     Digest, 32
 }
 
+identifier! {
+    /// Who is believed and what is required of a path: the first 16 octets of a SHA-256 over both
+    /// ([`Requirements::policy_id`](crate::path::Requirements::policy_id)). A path found valid under one is valid
+    /// under no other before it was judged anew.
+    PolicyId, 16
+}
+
 impl Digest {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
@@ -148,7 +155,7 @@ impl ScopeId {
     }
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));
     let mut octets = [0; 32];
@@ -156,7 +163,7 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     octets
 }
 
-fn first_half(octets: [u8; 32]) -> [u8; 16] {
+pub(crate) fn first_half(octets: [u8; 32]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&octets[..16]);
     half

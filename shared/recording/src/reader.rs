@@ -59,7 +59,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next record after the beginning; `None` after the ending. After an error there is nothing to be read.
-    pub fn next(&mut self) -> Result<Option<Record>, RecordingError> {
+    pub fn read_next(&mut self) -> Result<Option<Record>, RecordingError> {
         if self.ended {
             return self.nothing_more();
         }

@@ -47,7 +47,7 @@ fn read(bytes: &[u8]) -> (Vec<Record>, Option<RecordingError>) {
     };
     assert_eq!(*reader.beginning(), beginning());
     loop {
-        match reader.next() {
+        match reader.read_next() {
             Ok(Some(record)) => records.push(record),
             Ok(None) => return (records, None),
             Err(error) => return (records, Some(error)),
@@ -140,7 +140,7 @@ fn every_flipped_bit_is_noticed_at_its_record() {
         let mut records = Vec::new();
         let Ok(mut reader) = Reader::open(&damaged[..]) else { continue };
         let fault = loop {
-            match reader.next() {
+            match reader.read_next() {
                 Ok(Some(record)) => records.push(record),
                 Ok(None) => break None,
                 Err(error) => break Some(error),
@@ -215,7 +215,7 @@ proptest! {
         bytes.truncate(at);
         bytes.extend(noise);
         if let Ok(mut reader) = Reader::open(&bytes[..]) {
-            while let Ok(Some(_)) = reader.next() {}
+            while let Ok(Some(_)) = reader.read_next() {}
         }
     }
 }

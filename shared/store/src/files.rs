@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use revocast_faults::fail_point;
 use revocast_pki::identity::Digest;
 
 /// A folder of files by hash. All calls block on the disk.
@@ -40,8 +41,10 @@ impl Store {
         let mut partial =
             tempfile::Builder::new().suffix(&format!(".{PARTIAL}")).tempfile_in(&self.folder)?;
         partial.write_all(bytes)?;
+        fail_point!("file-written");
         partial.as_file().sync_all()?;
         partial.persist(&path).map_err(|error| error.error)?;
+        fail_point!("file-named");
         File::open(&self.folder)?.sync_all()
     }
 

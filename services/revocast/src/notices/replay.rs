@@ -128,7 +128,7 @@ pub(super) fn next(
     path: &Path,
     cut_short: bool,
 ) -> Result<Option<Record>, Failure> {
-    match reader.next() {
+    match reader.read_next() {
         Err(error) if cut_short && error.is_cut_short() => Ok(None),
         read => read.map_err(|error| unreadable(path, &error)),
     }

@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use revocast_daemon::{Context, Counter, RequestLimits, limited, refused, router, with_refusals};
 use revocast_messages::headers::says_json;
-use revocast_messages::{Answer, Message, Outcome, Question, QuestionOptions, Refusal, codec, instant};
+use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
 
@@ -56,9 +56,6 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// The router of all routes, the operational ones among them.
 pub(crate) fn routes(doors: Doors, limits: &RequestLimits, context: &Context) -> Router {
-    for outcome in [Outcome::Valid, Outcome::Revoked, Outcome::Invalid, Outcome::Indeterminate] {
-        doors.judge.counts.answers.add(&[("outcome", &outcome.to_string())], 0);
-    }
     let answers = context.metrics.counter("revocast_http_answers", "answers by method, route and status");
     let routes = table()
         .into_iter()

@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::walk::{Outcome, Walk};
 use crate::events::{Event, Events};
-use crate::state::live::MAX_CERTIFICATES;
+use crate::state::live::{MAX_CERTIFICATES, ToldBy};
 use crate::state::{Journal, JournalError, Live};
 
 /// Takes in a CA or cross-certificate.
@@ -25,6 +25,7 @@ pub(crate) async fn learn(walk: &Walk, notice: &CertificateNotice) -> Result<Out
         let why = format!("{MAX_CERTIFICATES} certificates are known, and no more are taken in");
         return Ok(Outcome::Aside { word: "limit", why });
     }
+    walk.live.note_told(&certificate, ToldBy::Notice);
     match keep(&walk.live, &walk.journal, &walk.events, certificate, walk.clock.now_ms()).await? {
         true => Ok(Outcome::Learned),
         false => Ok(Outcome::Obsolete),
@@ -39,15 +40,19 @@ pub(crate) async fn keep(
     certificate: Certificate,
     now_ms: i64,
 ) -> Result<bool, JournalError> {
-    if !live.insert_certificate(certificate.clone()) {
+    if live.knows(&certificate) {
         return Ok(false);
     }
+    // On the disk before it is known: what is known counts as done when the notice comes again.
     let (journal, kept) = (journal.clone(), certificate.clone());
     blocking(move || {
         journal.note_learned(kept.id(), now_ms)?;
         journal.keep_certificate(&kept.id().0, kept.der())
     })
     .await?;
+    if !live.insert_certificate(certificate.clone()) {
+        return Ok(false);
+    }
     info!(subject = %certificate.subject(), issuer = %certificate.issuer(), "learned a certificate");
     events.tell(Event::Learned(certificate));
     Ok(true)

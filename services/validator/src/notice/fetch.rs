@@ -37,7 +37,7 @@ pub(crate) enum Unobtained {
         /// `max_crl_bytes` of the configuration.
         limit: usize,
     },
-    /// Another validator is fetching it: it will be in the object store soon.
+    /// Another validator is fetching it, or just has: it will be in the object store.
     #[error("another validator is fetching it")]
     Leased,
     /// It answered "not modified" to an unconditional request.
@@ -75,9 +75,7 @@ pub(super) async fn at_hand(notice: &CrlNotice, step: Step, limit: usize) -> Res
     Ok(match step {
         Step::Inline(bytes) => AtHand::Bytes(bytes),
         Step::Difference(base, difference) => {
-            let rebuilt = blocking(move || -> Result<Bytes, DifferenceError> {
-                Ok(Difference::decode(difference.bytes.0)?.apply(&base)?)
-            });
+            let rebuilt = blocking(move || Difference::decode(difference.bytes.0)?.apply(&base));
             AtHand::Bytes(rebuilt.await?)
         }
         Step::Object => AtHand::InStore,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use revocast_bus::Bus;
+use revocast_faults::fail_point;
 use revocast_messages::{Instance, Receipt, Source, encode, subjects};
 use revocast_pki::identity::{CrlId, CrlNumber};
 use tokio::sync::Notify;
@@ -113,7 +114,10 @@ async fn publish_one(bus: &Bus, validator: &Instance, told: &Told) -> bool {
     };
     let Ok(body) = encode(&receipt) else { return true };
     let subject = receipt.subject().to_string();
-    match bus.publish(subjects::RECEIPTS, &subject, &Vec::new(), body.into()).await {
+    fail_point!("receipt");
+    let published = bus.publish(subjects::RECEIPTS, &subject, &Vec::new(), body.into()).await;
+    fail_point!("receipt-told");
+    match published {
         Ok(_) => true,
         Err(error) if error.is_passing() => {
             debug!(%error, "a receipt waits");

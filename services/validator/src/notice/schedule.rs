@@ -9,6 +9,7 @@ use revocast_messages::Role;
 
 use crate::places::{Place, Places};
 use crate::state::DebtId;
+use crate::state::journal::LONGEST_DEFERRAL_MS;
 
 /// At most this many notices of one class are owed. Beyond, the newest are put aside and counted.
 pub(crate) const MAX_DEBTS_OF_CLASS: usize = 2_500;
@@ -128,7 +129,7 @@ impl Schedule {
         let mut due: Vec<(i64, DebtId)> = self
             .debts
             .iter()
-            .filter(|(_, debt)| !debt.busy && debt.next_at_ms <= now_ms)
+            .filter(|(_, debt)| !debt.busy && debt.is_due(now_ms))
             .map(|(id, debt)| (debt.next_at_ms, id.clone()))
             .collect();
         due.sort_unstable();
@@ -195,6 +196,11 @@ impl Schedule {
 }
 
 impl Debt {
+    /// Its time has come, or lies so far ahead that the clock must have been set back.
+    fn is_due(&self, now_ms: i64) -> bool {
+        self.next_at_ms <= now_ms || self.next_at_ms > now_ms + LONGEST_DEFERRAL_MS
+    }
+
     /// It is due, and whatever was found out about it may be otherwise now.
     fn begin_anew(&mut self) {
         (self.goal, self.next_at_ms) = (Goal::Broker, i64::MIN);

@@ -13,7 +13,7 @@ use super::plan::Step;
 /// Brings the bytes that a step names.
 pub(crate) enum Sources {
     /// The broker's objects, and repositories.
-    Fleet(Fetch),
+    Fleet(Box<Fetch>),
     /// The objects of a recording.
     Recording(RecordedObjects),
 }

@@ -7,7 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use revocast_bus::Stored;
 use revocast_daemon::{Clock, blocking};
+use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
+use revocast_pki::identity::CrlOrder;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::{info, warn};
 
@@ -26,7 +28,7 @@ use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::polling::{Board, urls};
 use crate::state::live::MAX_SCOPES;
-use crate::state::{Journal, JournalError, Live};
+use crate::state::{Enforced, Journal, JournalError, Live, ScopeKey};
 
 /// What became of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +142,9 @@ impl Walk {
     /// with then, and comes again.
     pub(crate) async fn take(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
         let arrived = Instant::now();
-        let outcome = match intake::read(stream, message) {
+        let read = intake::read(stream, message);
+        fail_point!("intake");
+        let outcome = match read {
             Ok(Incoming::Heartbeat(_)) => return Ok(Outcome::Obsolete),
             Ok(Incoming::Certificate(notice)) => certificates::learn(self, &notice).await?,
             Ok(Incoming::Crl(notice)) => {
@@ -186,10 +190,11 @@ impl Walk {
         reach: Reach,
     ) -> Result<Outcome, JournalError> {
         let scope = (notice.issuer, notice.scope, notice.kind);
-        let standing = dedup::standing(self.live.enforced(&scope).as_ref(), &notice.order());
+        let standing = self.standing(&scope, self.live.enforced(&scope).as_ref(), &notice.order());
         if !standing.is_news() {
             return Ok(Outcome::Obsolete);
         }
+        fail_point!("dedup");
         let way = Way { notice: &notice, told_on, arrived };
         let mut failures = Failures::default();
         let steps = plan(&notice, &self.live);
@@ -213,6 +218,7 @@ impl Walk {
         failures: &mut Failures,
     ) -> Result<Option<Outcome>, JournalError> {
         for step in steps {
+            fail_point!("plan");
             if failures.unsigned {
                 // Whatever else brings the bytes, nobody is known yet who could have signed them.
                 break;
@@ -226,11 +232,13 @@ impl Walk {
                     continue;
                 }
             };
+            fail_point!("fetch");
             // Fetching holds no place: a slow repository must not keep other issuers' CRLs from being verified.
             let Ok(place) = self.gate.acquire().await else { return Ok(Some(stopping())) };
             let now_s = self.clock.now_s();
             let verified = self.verifier.verify(way.notice, bytes, source, &self.live, now_s).await;
             drop(place);
+            fail_point!("verify");
             match verified {
                 Ok(verified) => return self.apply(verified, way.told_on, way.arrived).await.map(Some),
                 Err(error) => {
@@ -284,6 +292,14 @@ impl Walk {
         blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await
     }
 
+    /// Where a CRL stands to what is enforced; where nothing is, to the mark, whose file may have been damaged.
+    fn standing(&self, scope: &ScopeKey, held: Option<&Enforced>, order: &CrlOrder) -> Standing {
+        match (held, self.live.mark(scope)) {
+            (None, Some(mark)) => dedup::standing_to_mark(&mark, order),
+            (held, _) => dedup::standing(held, order),
+        }
+    }
+
     /// Persist, swap, receipt. Judged once more against what came to be enforced in the meantime.
     pub(crate) async fn apply(
         &self,
@@ -295,7 +311,7 @@ impl Walk {
         keep(&self.journal, &verified).await?;
         let _one_at_a_time = self.applying.lock().await;
         let held = self.live.enforced(&scope);
-        let standing = dedup::standing(held.as_ref(), &verified.crl().order());
+        let standing = self.standing(&scope, held.as_ref(), &verified.crl().order());
         if !standing.is_news() {
             return Ok(Outcome::Obsolete);
         }
@@ -309,7 +325,9 @@ impl Walk {
         }
         let persisted =
             persist(&self.journal, verified, held.as_ref(), told_on, arrived, &self.clock).await?;
+        fail_point!("swap");
         let applied = swap(&self.live, persisted, &self.counts);
+        fail_point!("swapped");
         self.events.tell(applied.event());
         let took = arrived.elapsed();
         self.counts.apply_seconds.observe(took.as_secs_f64());

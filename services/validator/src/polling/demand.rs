@@ -122,14 +122,14 @@ impl Demand {
 
     /// Has the CRLs fetched for want of which `answer` is indeterminate; `true` if one came, so that the question is
     /// worth another judgement.
-    pub(crate) async fn bring(&self, question: &Question, answer: &Answer) -> bool {
+    pub(crate) async fn bring(&self, question: &Arc<Question>, answer: &Answer) -> bool {
         let in_doubt = answer.judgements.iter().any(|one| one.outcome == Outcome::Indeterminate);
         let Some(poller) = self.inner.poller.get().filter(|_| in_doubt && self.inner.config.on_demand) else {
             return false;
         };
         let Ok(_place) = self.inner.waiting.try_acquire() else { return false };
         let (inner, question, answer) = (self.inner.clone(), question.clone(), answer.clone());
-        let wanted = blocking(move || inner.lacking(&question, &answer)).await;
+        let wanted = blocking(move || inner.lacking(question, &answer)).await;
         let flights: Vec<_> =
             wanted.into_iter().filter_map(|wanted| self.inner.fly(poller, wanted)).collect();
         if flights.is_empty() {
@@ -158,18 +158,20 @@ impl Inner {
     }
 
     /// The URLs of CRLs that the certificates in doubt lack.
-    fn lacking(&self, question: &Question, answer: &Answer) -> Vec<Wanted> {
+    fn lacking(&self, question: Arc<Question>, answer: &Answer) -> Vec<Wanted> {
         let Ok(asked) = intake::read(question, &self.policies) else { return Vec::new() };
         let now_ms = self.clock.now_ms();
         let at = Time::from_unix(now_ms.div_euclid(1_000));
-        let requirements = Requirements { revocation: RevocationMode::None, ..asked.requirements.clone() };
-        let in_doubt = asked.targets.iter().zip(&answer.judgements);
+        let requirements =
+            Requirements { revocation: RevocationMode::None, ..asked.effective.requirements.clone() };
+        let in_doubt = asked.certificates().iter().zip(&answer.judgements);
         let in_doubt = in_doubt.filter(|(_, judgement)| judgement.outcome == Outcome::Indeterminate);
-        let known = (&asked.candidates, &*self.live);
+        let candidates = asked.candidates();
+        let known = (&candidates, &*self.live);
         let mut wanted: Vec<Wanted> = Vec::new();
-        for (target, _) in in_doubt.take(MAX_TARGETS) {
-            let Ok(certificate) = &target.certificate else { continue };
-            let question = path::Question::new(certificate.clone(), at, &asked.policy.anchors, &requirements);
+        for (der, _) in in_doubt.take(MAX_TARGETS) {
+            let Ok(certificate) = intake::decode(der) else { continue };
+            let question = path::Question::new(certificate, at, &asked.policy.anchors, &requirements);
             let sources = Sources { certificates: &known, crls: &CrlSet::new(), memory: &self.live.memory };
             let verdict = path::judge(&question, sources);
             let Some(path) = verdict.path.as_ref().filter(|_| verdict.is_valid()) else { continue };

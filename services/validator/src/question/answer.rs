@@ -1,19 +1,28 @@
-//! Step 3: a verdict in words, with the CRLs that decided and their age.
+//! Step 5: a verdict in words, with the CRLs that decided and their age.
 
 use std::time::Duration;
 
 use revocast_messages::{Evidence, Judgement, Outcome};
+use revocast_pki::asn1::Time;
+use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
+use revocast_pki::path::{Anchor, ProvenPath, Rechecked};
 use revocast_pki::verdict::{self, Verdict};
 
 use super::policy::Policy;
 
 /// Of a certificate that cannot be read.
 pub(crate) fn unreadable(certificate: CertId, why: &str) -> Judgement {
+    let reason = format!("the certificate cannot be read: {why}");
+    Judgement { outcome: Outcome::Invalid, reason, ..unjudged(certificate) }
+}
+
+/// Of a certificate about which nothing was found out.
+pub(crate) fn unjudged(certificate: CertId) -> Judgement {
     Judgement {
         certificate,
-        outcome: Outcome::Invalid,
-        reason: format!("the certificate cannot be read: {why}"),
+        outcome: Outcome::Indeterminate,
+        reason: String::new(),
         path: Vec::new(),
         evidence: Vec::new(),
         explanation: None,
@@ -21,18 +30,30 @@ pub(crate) fn unreadable(certificate: CertId, why: &str) -> Judgement {
 }
 
 /// What the engine found.
-pub(crate) fn judgement(verdict: &Verdict, explain: bool) -> Judgement {
-    let path = verdict.path.as_ref().map_or_else(Vec::new, |candidate| {
-        let anchor = candidate.anchor.as_ref().and_then(|anchor| anchor.certificate());
-        candidate.certificates.iter().chain(anchor).map(|certificate| certificate.id()).collect()
-    });
+pub(crate) fn of_verdict(verdict: &Verdict, explain: bool) -> Judgement {
+    let (certificates, anchor) = match &verdict.path {
+        Some(path) => (&path.certificates[..], path.anchor.as_ref()),
+        None => (&[][..], None),
+    };
     Judgement {
         certificate: verdict.target.id(),
         outcome: outcome(verdict.outcome),
         reason: verdict.reason.map_or_else(String::new, |reason| reason.to_string()),
-        path,
-        evidence: verdict.evidence().iter().filter_map(|found| evidence(verdict, found)).collect(),
+        path: ids(certificates, anchor),
+        evidence: evidence(certificates, verdict.evidence(), verdict.at),
         explanation: explain.then(|| verdict.report().to_string()),
+    }
+}
+
+/// What live CRLs say of a path that was found valid before.
+pub(crate) fn of_path(certificate: CertId, path: &ProvenPath, rechecked: &Rechecked, at: Time) -> Judgement {
+    Judgement {
+        certificate,
+        outcome: outcome(rechecked.outcome),
+        reason: rechecked.reason.map_or_else(String::new, |reason| reason.to_string()),
+        path: ids(path.certificates(), Some(path.anchor())),
+        evidence: evidence(path.certificates(), &rechecked.evidence, at),
+        explanation: None,
     }
 }
 
@@ -40,7 +61,8 @@ pub(crate) fn judgement(verdict: &Verdict, explain: bool) -> Judgement {
 pub(crate) fn held_to(
     judgement: Judgement,
     policy: &Policy,
-    verdict: &Verdict,
+    evidence: &[verdict::Evidence],
+    at: Time,
     silence: Option<Duration>,
 ) -> Judgement {
     if judgement.outcome != Outcome::Valid {
@@ -59,7 +81,7 @@ pub(crate) fn held_to(
         let newest = |found: &verdict::Evidence| {
             found.delta.as_ref().unwrap_or(&found.crl).this_update().max(found.crl.this_update())
         };
-        let oldest = verdict.evidence().iter().map(|found| verdict.at.since(newest(found))).max();
+        let oldest = evidence.iter().map(|found| at.since(newest(found))).max();
         if oldest.is_some_and(|age| age > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX)) {
             return doubt(format!("a CRL was issued longer than {} ago", in_words(limit)));
         }
@@ -80,18 +102,30 @@ fn outcome(outcome: verdict::Outcome) -> Outcome {
     }
 }
 
-fn evidence(verdict: &Verdict, found: &verdict::Evidence) -> Option<Evidence> {
-    let certificate = verdict.path.as_ref()?.certificates.get(found.certificate)?;
-    let crl = found.delta.as_ref().unwrap_or(&found.crl);
-    Some(Evidence {
-        certificate: certificate.id(),
-        issuer: found.signer,
-        scope: crl.scope(found.signer),
-        kind: crl.kind(),
-        crl_id: crl.id(),
-        number: crl.number(),
-        this_update: crl.this_update(),
-        next_update: crl.next_update(),
-        age_s: verdict.at.since(crl.this_update()),
-    })
+/// From the target to the anchor.
+fn ids(certificates: &[Certificate], anchor: Option<&Anchor>) -> Vec<CertId> {
+    let mut ids = Vec::with_capacity(certificates.len() + 1);
+    let anchor = anchor.and_then(Anchor::certificate);
+    ids.extend(certificates.iter().chain(anchor).map(Certificate::id));
+    ids
+}
+
+fn evidence(certificates: &[Certificate], found: &[verdict::Evidence], at: Time) -> Vec<Evidence> {
+    let mut all = Vec::with_capacity(found.len());
+    for found in found {
+        let Some(certificate) = certificates.get(found.certificate) else { continue };
+        let crl = found.delta.as_ref().unwrap_or(&found.crl);
+        all.push(Evidence {
+            certificate: certificate.id(),
+            issuer: found.signer,
+            scope: found.scope,
+            kind: crl.kind(),
+            crl_id: crl.id(),
+            number: crl.number(),
+            this_update: crl.this_update(),
+            next_update: crl.next_update(),
+            age_s: at.since(crl.this_update()),
+        });
+    }
+    all
 }

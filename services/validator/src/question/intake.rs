@@ -1,31 +1,30 @@
-//! Step 1: a question becomes certificates, candidates and a policy, each within its limit.
+//! Step 1: a question's certificates, candidates and policy, each within its limit. Nothing is read here that may
+//! not be needed: a certificate whose path is known is never decoded.
 
-use revocast_messages::{Blob, Question, QuestionOptions, Refusal};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use revocast_messages::{Blob, Question, Refusal};
 use revocast_pki::certificate::Certificate;
-use revocast_pki::identity::CertId;
-use revocast_pki::path::{AskedName, Graph, Requirements};
+use revocast_pki::identity::Digest;
+use revocast_pki::path::{AskedName, Graph};
 
-use super::policy::{Policies, Policy, purpose};
+use super::policy::{Effective, Policies, Policy};
 
 /// A question that can be judged.
-pub(crate) struct Asked<'p> {
-    pub targets: Vec<Target>,
-    pub candidates: Graph,
-    pub policy: &'p Policy,
+pub(crate) struct Asked {
+    question: Arc<Question>,
+    pub policy: Arc<Policy>,
     /// The policy's requirements, narrowed by the question's options.
-    pub requirements: Requirements,
+    pub effective: Arc<Effective>,
     pub name: Option<AskedName>,
     pub explain: bool,
-}
-
-/// One certificate asked about; its identity is known even when it cannot be read.
-pub(crate) struct Target {
-    pub id: CertId,
-    pub certificate: Result<Certificate, String>,
+    /// Candidates that were found beside the question's.
+    pub found: Vec<Certificate>,
 }
 
 /// Reads a question under the validator's policies.
-pub(crate) fn read<'p>(question: &Question, policies: &'p Policies) -> Result<Asked<'p>, Refusal> {
+pub(crate) fn read(question: Arc<Question>, policies: &Policies) -> Result<Asked, Refusal> {
     bounded("certificates", question.certificates.len(), Question::MAX_CERTIFICATES)?;
     bounded("intermediates", question.intermediates.len(), Question::MAX_INTERMEDIATES)?;
     if question.certificates.is_empty() {
@@ -36,41 +35,45 @@ pub(crate) fn read<'p>(question: &Question, policies: &'p Policies) -> Result<As
         let asked = options.policy.as_deref().unwrap_or_default();
         malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))
     })?;
-    let targets = question.certificates.iter().map(target).collect();
-    // A candidate that cannot be read helps nobody, and hurts nobody.
-    let candidates =
-        question.intermediates.iter().filter_map(|der| Certificate::decode(der.0.clone()).ok()).collect();
     Ok(Asked {
-        targets,
-        candidates,
-        requirements: narrowed(policy, options)?,
-        policy,
+        effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?,
+        policy: policy.clone(),
         name: options.dns.clone().map(AskedName::Dns),
         explain: options.explain,
+        found: Vec::new(),
+        question,
     })
 }
 
-fn target(der: &Blob) -> Target {
-    let certificate = Certificate::decode(der.0.clone()).map_err(|error| error.to_string());
-    Target { id: CertId::of(der), certificate }
+impl Asked {
+    /// What is asked about.
+    pub(crate) fn certificates(&self) -> &[Blob] {
+        &self.question.certificates
+    }
+
+    /// The certificates that the question brings along, and those found beside it. One that cannot be read helps
+    /// nobody, and hurts nobody.
+    pub(crate) fn candidates(&self) -> Graph {
+        let offered = self.question.intermediates.iter().filter_map(|der| decode(der).ok());
+        offered.chain(self.found.iter().cloned()).collect()
+    }
+
+    /// What tells these candidates from others.
+    pub(crate) fn candidates_digest(&self) -> Digest {
+        let offered = self.question.intermediates.iter().map(|der| &der[..]);
+        let found = self.found.iter().map(|certificate| &certificate.der()[..]);
+        let mut all = Vec::new();
+        for der in offered.chain(found) {
+            all.extend((der.len() as u64).to_be_bytes());
+            all.extend_from_slice(der);
+        }
+        Digest::of(&all)
+    }
 }
 
-/// A purpose narrows a policy without one; a policy with one accepts no other.
-fn narrowed(policy: &Policy, options: &QuestionOptions) -> Result<Requirements, Refusal> {
-    let mut requirements = policy.requirements.clone();
-    if let Some(text) = &options.eku {
-        let asked = purpose(text).ok_or_else(|| {
-            malformed(format!("{text:?} is not a purpose: a name such as serverAuth, or dotted"))
-        })?;
-        if requirements.purpose.as_ref().is_some_and(|required| *required != asked) {
-            return Err(malformed(format!(
-                "policy {:?} requires another purpose than {text:?}",
-                policy.name
-            )));
-        }
-        requirements.purpose = Some(asked);
-    }
-    Ok(requirements)
+/// Reads a certificate from octets of its own: one that comes to be kept must not keep a whole question alive.
+pub(crate) fn decode(der: &[u8]) -> Result<Certificate, String> {
+    Certificate::decode(Bytes::copy_from_slice(der)).map_err(|error| error.to_string())
 }
 
 fn bounded(what: &str, count: usize, limit: usize) -> Result<(), Refusal> {

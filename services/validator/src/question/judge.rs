@@ -1,4 +1,7 @@
-//! Step 2: discover, validate, and ask the live CRLs. The path engine does it, over the state of this very moment.
+//! [`Judge`]: a question through its steps.
+//!
+//! What the cache knows is answered on the spot, where the question came in. For all else of a question there is one
+//! search beside the runtime, behind a gate; equal questions of the same moment wait for its result and hold no place.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,15 +10,19 @@ use revocast_daemon::Clock;
 use revocast_messages::{Answer, Instance, Judgement, Question, Refusal};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
-use revocast_pki::path::{self, Sources};
-use tokio::sync::Semaphore;
+use revocast_pki::identity::CertId;
+use revocast_pki::verdict::Outcome;
+use tokio::sync::{Notify, Semaphore};
 
 use super::answer;
 use super::discover::Discover;
+use super::flight::{Flight, FlightKey};
 use super::intake::{self, Asked};
 use super::policy::Policies;
+use super::search::{Found, Led};
 use crate::freshness::Freshness;
 use crate::metrics::Counts;
+use crate::paths::Paths;
 use crate::polling::Demand;
 use crate::state::{Journal, Live};
 
@@ -23,20 +30,36 @@ use crate::state::{Journal, Live};
 #[derive(Clone)]
 pub(crate) struct Judge {
     pub live: Arc<Live>,
-    /// What was enforced once.
-    pub journal: Arc<Journal>,
+    /// What was enforced once; a validator without a disk has nothing to say of the past.
+    pub journal: Option<Arc<Journal>>,
     pub policies: Arc<Policies>,
+    /// Paths found before, and where new ones are told.
+    pub paths: Arc<Paths>,
     pub freshness: Freshness,
     /// Has CRLs fetched that questions lack.
-    pub demand: Demand,
+    pub demand: Option<Demand>,
     pub clock: Clock,
     pub counts: Counts,
+    /// Told when a path brought issuers that were not known: what is owed may be payable with them.
+    pub adopted: Arc<Notify>,
     pub instance: Instance,
     pub deadline: Duration,
     /// Looks further where what is at hand leads nowhere.
     pub discover: Option<Discover>,
-    /// Questions that may be worked on at once.
+    /// Questions that may be searched for at once.
     pub gate: Arc<Semaphore>,
+}
+
+/// A flight that ends without a result is led again by one of those who waited, this often: a search that panics
+/// does so each time.
+const MAX_FLIGHTS: usize = 3;
+
+/// A certificate of a question about which something is to be found out.
+#[derive(Clone, Copy)]
+struct Missed {
+    /// Its place in the question.
+    index: usize,
+    id: CertId,
 }
 
 impl Judge {
@@ -48,82 +71,147 @@ impl Judge {
         }
         let started = Instant::now();
         let question = Arc::new(question);
-        let mut answer = self.found_out(&question, started).await;
-        if self.demand.bring(&question, &answer).await {
-            answer = self.found_out(&question, started).await;
+        let mut answer = self.judged(question.clone(), Vec::new()).await;
+        let is_invalid = |judgement: &Judgement| judgement.outcome == revocast_messages::Outcome::Invalid;
+        if let Some(discover) = &self.discover
+            && answer.judgements.iter().any(is_invalid)
+        {
+            let again = |found| self.judged(question.clone(), found);
+            answer = Box::pin(discover.beyond(&question, answer, started + self.deadline, again)).await;
+        }
+        if let Some(demand) = &self.demand
+            && Box::pin(demand.bring(&question, &answer)).await
+        {
+            answer = self.judged(question.clone(), Vec::new()).await;
         }
         for judgement in &answer.judgements {
-            self.counts.answers.add_one(&[("outcome", &judgement.outcome.to_string())]);
+            self.counts.answer(judgement.outcome).add_one();
         }
         self.counts.question_seconds.observe(started.elapsed().as_secs_f64());
         answer
     }
 
-    /// By what is at hand, and else by what can be discovered.
-    async fn found_out(&self, question: &Arc<Question>, started: Instant) -> Answer {
-        let answer = self.judged(question, Vec::new()).await;
-        match &self.discover {
-            Some(discover) => {
-                let again = |found| self.judged(question, found);
-                discover.beyond(question, answer, started + self.deadline, again).await
-            }
-            None => answer,
-        }
-    }
-
-    /// Judges on a thread of its own, with candidates that were found beside the question's.
-    async fn judged(&self, question: &Arc<Question>, found: Vec<Certificate>) -> Answer {
-        let Ok(permit) = self.gate.clone().acquire_owned().await else {
-            return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
-        };
-        let (judge, question) = (self.clone(), question.clone());
-        // A cold question is arithmetic for a good part of a millisecond, or for as long as its budget allows.
-        let judged = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            judge.judge(&question, found)
-        });
-        match judged.await {
-            Ok(answer) => answer,
-            Err(_) => self.refused(Refusal::Busy { why: "the question was interrupted".into() }),
-        }
-    }
-
-    fn judge(&self, question: &Question, found: Vec<Certificate>) -> Answer {
+    /// Judges with candidates that were found beside the question's.
+    async fn judged(&self, question: Arc<Question>, found: Vec<Certificate>) -> Answer {
         match intake::read(question, &self.policies) {
             Ok(mut asked) => {
-                asked.candidates.extend(found);
-                self.judge_all(&asked)
+                asked.found = found;
+                self.judge_all(asked).await
             }
             Err(refusal) => self.refused(refusal),
         }
     }
 
-    fn judge_all(&self, asked: &Asked<'_>) -> Answer {
+    async fn judge_all(&self, asked: Asked) -> Answer {
         let now_ms = self.clock.now_ms();
-        let judge_one = |target: &intake::Target| match &target.certificate {
-            Ok(certificate) => self.judge_one(certificate, asked, now_ms),
-            Err(why) => answer::unreadable(target.id, why),
+        let mut judgements = Vec::with_capacity(asked.certificates().len());
+        let mut missed = Vec::new();
+        for (index, der) in asked.certificates().iter().enumerate() {
+            let id = CertId::of(der);
+            judgements.push(self.known(id, &asked, now_ms).unwrap_or_else(|| {
+                missed.push(Missed { index, id });
+                answer::unjudged(id)
+            }));
+        }
+        let policy = asked.policy.name.clone();
+        let refused = if missed.is_empty() {
+            None
+        } else {
+            // A question that misses is seldom enough to have its state apart, so that one that does not stays small.
+            Box::pin(self.find_out(asked, missed, &mut judgements)).await.err()
         };
-        let judgements = asked.targets.iter().map(judge_one).collect();
-        self.said(asked.policy.name.clone(), now_ms, judgements, None)
+        if refused.is_some() {
+            judgements.clear();
+        }
+        self.said(policy, now_ms, judgements, refused)
     }
 
-    fn judge_one(&self, certificate: &Certificate, asked: &Asked<'_>, now_ms: i64) -> Judgement {
-        let until = Instant::now() + self.deadline;
-        let expired = || Instant::now() >= until;
+    /// Answers from a kept path: look-ups in the live CRLs and nothing else.
+    fn known(&self, id: CertId, asked: &Asked, now_ms: i64) -> Option<Judgement> {
+        if asked.explain {
+            return None;
+        }
+        let path = self.paths.cache.get(&(id, asked.effective.id))?;
+        if asked.name.as_ref().is_some_and(|name| !path.bears(name)) {
+            return None;
+        }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
-        let question = path::Question {
-            name: asked.name.clone(),
-            expired: Some(&expired),
-            told: if asked.explain { MAX_TOLD } else { 0 },
-            ..path::Question::new(certificate.clone(), at, &asked.policy.anchors, &asked.requirements)
+        let rechecked = path.look_up(at, &*self.live).ok()?;
+        // What is not valid by this path may be by another.
+        (rechecked.outcome == Outcome::Valid).then(|| {
+            self.paths.counts.kept.add_one();
+            let judgement = answer::of_path(id, &path, &rechecked, at);
+            answer::held_to(judgement, &asked.policy, &rechecked.evidence, at, self.freshness.age(now_ms))
+        })
+    }
+
+    async fn find_out(
+        &self,
+        asked: Asked,
+        mut missed: Vec<Missed>,
+        judgements: &mut [Judgement],
+    ) -> Result<(), Refusal> {
+        let asked = Arc::new(asked);
+        for _ in 0..MAX_FLIGHTS {
+            let mut left = Vec::new();
+            for (one, flight) in self.take_off(&asked, &missed).await? {
+                match (flight.landed().await, judgements.get_mut(one.index)) {
+                    (Some(found), Some(place)) => {
+                        *place = found.judgement(one.id, &asked, self, self.clock.now_ms());
+                    }
+                    _ => left.push(one),
+                }
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+            missed = left;
+        }
+        Err(Refusal::Busy { why: "the question was interrupted".into() })
+    }
+
+    /// Joins the flights of equal questions, and leads those that nobody leads yet.
+    async fn take_off(
+        &self,
+        asked: &Arc<Asked>,
+        missed: &[Missed],
+    ) -> Result<Vec<(Missed, Flight<Found>)>, Refusal> {
+        let (candidates, generation, at_s) =
+            (asked.candidates_digest(), self.live.generation(), self.clock.now_s());
+        let (mut flights, mut led) = (Vec::with_capacity(missed.len()), Vec::new());
+        for one in missed {
+            let (flight, landing) = if asked.explain {
+                let (flight, landing) = self.paths.flights.alone();
+                (flight, Some(landing))
+            } else {
+                let (policy, name) = (asked.effective.id, asked.name.clone());
+                let target = one.id;
+                self.paths.flights.join(FlightKey { target, policy, name, candidates, generation, at_s })
+            };
+            match landing {
+                Some(landing) => led.push(Led { id: one.id, index: one.index, landing }),
+                None => self.paths.counts.joined.add_one(),
+            }
+            flights.push((*one, flight));
+        }
+        if !led.is_empty() {
+            self.lead(asked.clone(), led).await?;
+        }
+        Ok(flights)
+    }
+
+    /// Begins a search beside the runtime. A cold question is arithmetic for a good part of a millisecond, or for as
+    /// long as its budget allows.
+    async fn lead(&self, asked: Arc<Asked>, led: Vec<Led>) -> Result<(), Refusal> {
+        let Ok(permit) = self.gate.clone().acquire_owned().await else {
+            return Err(Refusal::Busy { why: "this validator is stopping".into() });
         };
-        let known = (&asked.candidates, &*self.live);
-        let sources = Sources { certificates: &known, crls: &*self.live, memory: &self.live.memory };
-        let verdict = path::judge(&question, sources);
-        self.demand.note(&verdict);
-        let judgement = answer::judgement(&verdict, asked.explain);
-        answer::held_to(judgement, asked.policy, &verdict, self.freshness.age(now_ms))
+        let judge = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            judge.search_led(&asked, led);
+        });
+        Ok(())
     }
 
     pub(super) fn refused(&self, refusal: Refusal) -> Answer {
@@ -149,6 +237,3 @@ impl Judge {
         }
     }
 }
-
-/// An explanation tells at most this many paths that were tried.
-pub(super) const MAX_TOLD: usize = 16;

@@ -1,13 +1,14 @@
 //! Policies by name: who is believed, and what is required of a path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use revocast_pki::asn1::{Oid, OidBuf};
 use revocast_pki::certificate::Certificate;
-use revocast_pki::identity::IssuerId;
+use revocast_pki::identity::{IssuerId, PolicyId};
 use revocast_pki::name::Name;
-use revocast_pki::path::{Anchor, Anchors, Requirements, RevocationMode};
+use revocast_pki::path::{Anchor, Anchors, AnchorsDigest, Requirements, RevocationMode};
 use revocast_pki::signature::AlgorithmPolicy;
 use revocast_store::{CertificateFileError, read_certificates};
 
@@ -44,31 +45,54 @@ pub(crate) struct Policy {
     pub max_crl_age: Option<Duration>,
     pub fresh_within: Option<Duration>,
     believed: Vec<Anchor>,
+    digest: AnchorsDigest,
+    /// What it requires as it is.
+    pub plain: Arc<Effective>,
+    /// The same narrowed by each purpose that has a name, as far as the policy admits it.
+    by_purpose: Vec<(&'static str, Arc<Effective>)>,
+}
+
+/// What a policy requires of a path once a question has narrowed it.
+#[derive(Debug)]
+pub(crate) struct Effective {
+    /// What it is called in the whole fleet: paths are kept and shared under it.
+    pub id: PolicyId,
+    pub requirements: Requirements,
 }
 
 /// All policies of a validator.
 #[derive(Clone, Debug)]
 pub struct Policies {
-    by_name: BTreeMap<String, Policy>,
+    by_name: BTreeMap<String, Arc<Policy>>,
+    by_id: HashMap<PolicyId, (Arc<Policy>, Arc<Effective>)>,
     default: String,
 }
 
 impl Policies {
     /// Reads the policies' files. At least one policy with an anchor is needed.
     pub fn read(configs: &BTreeMap<String, PolicyConfig>, default: &str) -> Result<Policies, PolicyError> {
-        let mut by_name = BTreeMap::new();
+        let (mut by_name, mut by_id) = (BTreeMap::new(), HashMap::new());
         for (name, config) in configs {
-            by_name.insert(name.clone(), Policy::read(name, config)?);
+            let policy = Arc::new(Policy::read(name, config)?);
+            for effective in policy.by_purpose.iter().map(|(_, narrowed)| narrowed).chain([&policy.plain]) {
+                by_id.insert(effective.id, (policy.clone(), effective.clone()));
+            }
+            by_name.insert(name.clone(), policy);
         }
         if !by_name.contains_key(default) {
             return Err(PolicyError::NoDefault(default.to_owned()));
         }
-        Ok(Policies { by_name, default: default.to_owned() })
+        Ok(Policies { by_name, by_id, default: default.to_owned() })
     }
 
     /// A policy by name, or the default one.
-    pub(crate) fn get(&self, name: Option<&str>) -> Option<&Policy> {
+    pub(crate) fn get(&self, name: Option<&str>) -> Option<&Arc<Policy>> {
         self.by_name.get(name.unwrap_or(&self.default))
+    }
+
+    /// A policy by what it is called in the fleet, as it is or narrowed by a purpose that has a name.
+    pub(crate) fn by_id(&self, id: PolicyId) -> Option<&(Arc<Policy>, Arc<Effective>)> {
+        self.by_id.get(&id)
     }
 
     /// The names of all policies.
@@ -76,8 +100,13 @@ impl Policies {
         self.by_name.keys().cloned().collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Policy> {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.by_name.values()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.by_name.values().map(Arc::as_ref)
     }
 
     /// The key of an anchor of any policy.
@@ -138,43 +167,83 @@ impl Policy {
             },
         };
         Ok(Policy {
-            name: name.to_owned(),
-            anchors: believed.iter().cloned().collect(),
-            requirements,
             max_crl_age: config.max_crl_age,
             fresh_within: config.fresh_within,
-            believed,
+            ..Policy::of(name, believed, requirements)
         })
     }
+
+    fn of(name: &str, believed: Vec<Anchor>, requirements: Requirements) -> Policy {
+        let anchors: Anchors = believed.iter().cloned().collect();
+        let digest = anchors.digest();
+        Policy {
+            name: name.to_owned(),
+            anchors,
+            plain: Arc::new(Effective::of(requirements.clone(), &digest)),
+            by_purpose: by_purpose(&requirements, &digest),
+            requirements,
+            max_crl_age: None,
+            fresh_within: None,
+            believed,
+            digest,
+        }
+    }
+
+    /// What it requires when a question asks for a purpose, by name or dotted. A purpose narrows a policy without
+    /// one; a policy with one accepts no other. Fails with what is wrong.
+    pub(crate) fn narrowed(&self, asked: Option<&str>) -> Result<Arc<Effective>, String> {
+        let Some(text) = asked else { return Ok(self.plain.clone()) };
+        if let Some((_, known)) = self.by_purpose.iter().find(|(name, _)| *name == text) {
+            return Ok(known.clone());
+        }
+        let asked = purpose(text)
+            .ok_or_else(|| format!("{text:?} is not a purpose: a name such as serverAuth, or dotted"))?;
+        if self.requirements.purpose.as_ref().is_some_and(|required| *required != asked) {
+            return Err(format!("policy {:?} requires another purpose than {text:?}", self.name));
+        }
+        let requirements = Requirements { purpose: Some(asked), ..self.requirements.clone() };
+        Ok(Arc::new(Effective::of(requirements, &self.digest)))
+    }
 }
+
+impl Effective {
+    fn of(requirements: Requirements, anchors: &AnchorsDigest) -> Effective {
+        Effective { id: requirements.policy_id(anchors), requirements }
+    }
+}
+
+/// Requirements narrowed by each purpose that has a name, as far as they admit it.
+fn by_purpose(requirements: &Requirements, anchors: &AnchorsDigest) -> Vec<(&'static str, Arc<Effective>)> {
+    let narrowed = PURPOSES.iter().filter_map(|(name, _)| {
+        let asked = purpose(name);
+        let admitted = requirements.purpose.is_none() || requirements.purpose == asked;
+        let narrowed = Requirements { purpose: asked, ..requirements.clone() };
+        admitted.then(|| (*name, Arc::new(Effective::of(narrowed, anchors))))
+    });
+    narrowed.collect()
+}
+
+/// Purposes that have a name (RFC 5280 4.2.1.12).
+const PURPOSES: [(&str, &str); 6] = [
+    ("serverAuth", "1.3.6.1.5.5.7.3.1"),
+    ("clientAuth", "1.3.6.1.5.5.7.3.2"),
+    ("codeSigning", "1.3.6.1.5.5.7.3.3"),
+    ("emailProtection", "1.3.6.1.5.5.7.3.4"),
+    ("timeStamping", "1.3.6.1.5.5.7.3.8"),
+    ("OCSPSigning", "1.3.6.1.5.5.7.3.9"),
+];
 
 #[cfg(test)]
 impl Policy {
     /// A policy that asks for nothing but a path to this anchor.
     pub(crate) fn believing(anchor: Certificate) -> Policy {
-        let believed = vec![Anchor::from_certificate(anchor)];
-        Policy {
-            name: "default".into(),
-            anchors: believed.iter().cloned().collect(),
-            requirements: Requirements::default(),
-            max_crl_age: None,
-            fresh_within: None,
-            believed,
-        }
+        Policy::of("default", vec![Anchor::from_certificate(anchor)], Requirements::default())
     }
 }
 
-/// A purpose by name (RFC 5280 4.2.1.12), or any identifier in its dotted form.
+/// A purpose by name, or any identifier in its dotted form.
 pub(crate) fn purpose(text: &str) -> Option<OidBuf> {
-    let dotted = match text {
-        "serverAuth" => "1.3.6.1.5.5.7.3.1",
-        "clientAuth" => "1.3.6.1.5.5.7.3.2",
-        "codeSigning" => "1.3.6.1.5.5.7.3.3",
-        "emailProtection" => "1.3.6.1.5.5.7.3.4",
-        "timeStamping" => "1.3.6.1.5.5.7.3.8",
-        "OCSPSigning" => "1.3.6.1.5.5.7.3.9",
-        dotted => dotted,
-    };
-    let content = Oid::encode(dotted)?;
+    let named = PURPOSES.iter().find(|(name, _)| *name == text);
+    let content = Oid::encode(named.map_or(text, |(_, dotted)| dotted))?;
     Oid::from_content(&content).map(OidBuf::from)
 }

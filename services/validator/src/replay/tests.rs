@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use revocast_daemon::Metrics;
 use revocast_messages::{
     Blob, CertificateNotice, CrlNotice, Message, NoticeDifference, Origin, Role, encode, subjects,
 };
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::PolicyConfig;
 use crate::freshness::{Freshness, FreshnessConfig};
+use crate::paths::{Paths, PathsConfig};
 use crate::polling::Demand;
 use crate::question::Judge;
 use crate::state::HistoryConfig;
@@ -143,12 +145,14 @@ pub(crate) fn remembering(
     );
     let judge = Judge {
         live: walk.live.clone(),
-        journal: walk.journal.clone(),
+        journal: Some(walk.journal.clone()),
         policies,
         freshness: Freshness::new(&FreshnessConfig::default()),
-        demand,
+        demand: Some(demand),
         clock: simulation.clock.clone(),
         counts: simulation.walk.counts.clone(),
+        paths: Paths::new(&PathsConfig::default(), &Metrics::default()).0,
+        adopted: Arc::default(),
         instance: "v-1".parse().unwrap(),
         deadline: std::time::Duration::from_secs(60),
         discover: None,

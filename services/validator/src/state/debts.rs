@@ -1,9 +1,10 @@
 //! Debts in the journal: notices that could not be finished yet.
 
+use revocast_faults::fail_point;
 use revocast_pki::identity::Digest;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::journal::{Journal, JournalError, Owed};
+use super::journal::{Journal, JournalError, LONGEST_DEFERRAL_MS, Owed};
 
 /// Of one subject so many notices are owed: as many as there may be CRLs that are joined, and some lies.
 const MAX_DEBTS_OF_A_SUBJECT: i64 = 8;
@@ -22,6 +23,7 @@ impl Journal {
     /// Records a debt, durably. Of one subject there are several: a lie must not take the place of the truth, nor one of
     /// two CRLs that conflict that of the other. Beyond [`MAX_DEBTS_OF_A_SUBJECT`] those that were tried most often go.
     pub(crate) fn owe(&self, owed: &Owed) -> Result<(), JournalError> {
+        fail_point!("owe");
         let mut database = self.lock();
         let transaction = database.transaction()?;
         let digest = Digest::of(&owed.body).0;
@@ -34,24 +36,32 @@ impl Journal {
                  SELECT digest FROM owed WHERE subject = ?1 ORDER BY attempts, next_at_ms DESC LIMIT -1 OFFSET ?2)",
             params![owed.subject, MAX_DEBTS_OF_A_SUBJECT],
         )?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        fail_point!("owed");
+        Ok(())
     }
 
     /// A debt is settled.
     pub(crate) fn settle(&self, owed: &Owed) -> Result<(), JournalError> {
+        fail_point!("settle");
         let (subject, digest) = owed.id();
         self.lock()
             .execute("DELETE FROM owed WHERE subject = ?1 AND digest = ?2", params![subject, digest.0])?;
+        fail_point!("settled");
         Ok(())
     }
 
-    /// The debts that are due at `now_ms`, or all of them; at most 256, the longest due first.
+    /// The debts that are due at `now_ms`, or all of them. One that would be due after [`LONGEST_DEFERRAL_MS`] is due,
+    /// too.
     pub(crate) fn owed(&self, now_ms: Option<i64>) -> Result<Vec<Owed>, JournalError> {
         let database = self.lock();
         let mut statement = database.prepare(
-            "SELECT subject, body, attempts, next_at_ms, why FROM owed WHERE next_at_ms <= ?1 ORDER BY next_at_ms LIMIT 256",
+            "SELECT subject, body, attempts, next_at_ms, why FROM owed
+             WHERE next_at_ms NOT BETWEEN ?1 AND ?2 ORDER BY next_at_ms LIMIT 256",
         )?;
-        let rows = statement.query_map([now_ms.unwrap_or(i64::MAX)], read)?;
+        // An empty range: all of them.
+        let (after, until) = now_ms.map_or((1, 0), |now_ms| (now_ms + 1, now_ms + LONGEST_DEFERRAL_MS));
+        let rows = statement.query_map([after, until], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

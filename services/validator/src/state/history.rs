@@ -256,7 +256,7 @@ mod tests {
 
         /// Enforces the first, joined with the others.
         fn apply(&self, crls: &[Crl], at_ms: i64) {
-            let issuer = IssuerId::of(crls[0].issuer(), &self.key.spki());
+            let issuer = IssuerId::of(crls[0].issuer(), self.key.spki());
             let applied = Applied {
                 scope: (issuer, crls[0].scope(issuer), CrlKind::Complete),
                 crl: &crls[0],

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::Checkpoint;
+use revocast_faults::fail_point;
 use revocast_messages::Source;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlKind, Digest, IssuerId};
 use revocast_store::Store;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::height;
 use super::history::{self, HistoryConfig};
 use super::live::ScopeKey;
 
@@ -43,11 +45,18 @@ CREATE TABLE audit (
 
 /// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] =
-    &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", history::TABLES, super::polls::TABLE];
+const ADDED: &[&str] = &[
+    "CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)",
+    height::TABLE,
+    history::TABLES,
+    super::polls::TABLE,
+];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
+
+/// No debt is put off for so long: one that seems to be was recorded by a clock that has been set back since.
+pub(crate) const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +146,10 @@ impl Journal {
 
     /// Writes a CRL's file, unless it is there.
     pub(crate) fn keep_crl(&self, crl: &Crl) -> Result<(), JournalError> {
-        Ok(self.crls.put(crl.digest(), crl.der())?)
+        fail_point!("file");
+        self.crls.put(crl.digest(), crl.der())?;
+        fail_point!("filed");
+        Ok(())
     }
 
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
@@ -164,11 +176,14 @@ impl Journal {
             )?;
             kept.push(crl.digest());
         }
+        height::raise(&transaction, &applied.scope, &applied.crl.order())?;
         audit(&transaction, applied)?;
         if self.history.is_some() {
             history::record(&transaction, applied)?;
         }
+        fail_point!("mark");
         transaction.commit()?;
+        fail_point!("marked");
         Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
     }
 
@@ -181,7 +196,9 @@ impl Journal {
                 |row| row.get(0),
             )?;
             if !named {
+                fail_point!("forget");
                 self.crls.remove(*digest)?;
+                fail_point!("forgotten");
             }
         }
         Ok(())
@@ -189,6 +206,7 @@ impl Journal {
 
     /// Removes every file that nothing names: what a kill between file and mark left.
     pub(crate) fn sweep(&self) -> Result<(), JournalError> {
+        fail_point!("sweep");
         self.forget(&self.crls.digests()?)
     }
 
@@ -220,7 +238,9 @@ impl Journal {
 
     /// Keeps a certificate.
     pub(crate) fn keep_certificate(&self, id: &[u8; 32], der: &[u8]) -> Result<(), JournalError> {
+        fail_point!("learn");
         self.lock().execute("INSERT OR IGNORE INTO certificate VALUES (?1, ?2)", params![id, der])?;
+        fail_point!("learned");
         Ok(())
     }
 
@@ -234,7 +254,9 @@ impl Journal {
     /// Moves a stream's checkpoint.
     pub(crate) fn move_checkpoint(&self, stream: &str, position: &Checkpoint) -> Result<(), JournalError> {
         let text = serde_json::to_string(position).unwrap_or_default();
+        fail_point!("checkpoint");
         self.lock().execute("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![stream, text])?;
+        fail_point!("checkpointed");
         Ok(())
     }
 
@@ -286,4 +308,33 @@ fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalEr
     let newest = connection.last_insert_rowid();
     connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debt_is_due_at_its_time_and_when_the_clock_that_put_it_off_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let owed = |subject: &str, next_at_ms| Owed {
+            subject: subject.into(),
+            body: Bytes::new(),
+            attempts: 1,
+            next_at_ms,
+            why: String::new(),
+        };
+        let now = 1_795_305_600_000;
+        let ten_years = 10 * 365 * 24 * LONGEST_DEFERRAL_MS;
+        for (subject, next_at_ms) in [("past", now - 1), ("soon", now + 1), ("in ten years", now + ten_years)]
+        {
+            journal.owe(&owed(subject, next_at_ms)).unwrap();
+        }
+        let due =
+            |at| -> Vec<String> { journal.owed(at).unwrap().into_iter().map(|owed| owed.subject).collect() };
+        assert_eq!(due(Some(now)), ["past", "in ten years"]);
+        assert_eq!(due(Some(now + 1)), ["past", "soon", "in ten years"]);
+        assert_eq!(due(None), ["past", "soon", "in ten years"]);
+    }
 }

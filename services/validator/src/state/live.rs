@@ -4,14 +4,14 @@
 //! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
 //! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
-use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
+use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
 use revocast_pki::revocation::CrlSource;
@@ -65,12 +65,34 @@ impl Enforced {
     }
 }
 
+/// The CRLs of one issuer's name: what readers are handed, and the scope of each.
+#[derive(Default)]
+struct Listed {
+    scopes: Vec<ScopeKey>,
+    crls: Arc<[Crl]>,
+}
+
+/// How others told of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToldBy {
+    /// By a notice, to everybody and for ever.
+    Notice,
+    /// With a path, for as long as that is told.
+    Path,
+}
+
 /// The live state. Shared by all questions and all notices.
 pub(crate) struct Live {
     scopes: DashMap<ScopeKey, Enforced>,
-    by_issuer: DashMap<Name, Vec<(ScopeKey, Crl)>>,
+    by_issuer: DashMap<Name, Listed>,
     graph: RwLock<Graph>,
     certificates: AtomicUsize,
+    /// Those that others know as well, by identity.
+    told: DashMap<CertId, (Certificate, ToldBy)>,
+    /// Counts what was swapped in and learned.
+    generation: AtomicU64,
+    /// Where the marks stood at start; written then only, so bounded by the journal.
+    marks: DashMap<ScopeKey, CrlOrder>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -82,6 +104,9 @@ impl Live {
             by_issuer: DashMap::new(),
             graph: RwLock::new(Graph::new()),
             certificates: AtomicUsize::new(0),
+            told: DashMap::new(),
+            generation: AtomicU64::new(0),
+            marks: DashMap::new(),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -115,19 +140,68 @@ impl Live {
     /// Makes `enforced` what readers see from now on.
     pub(crate) fn swap(&self, scope: ScopeKey, enforced: Enforced) {
         let mut listed = self.by_issuer.entry(enforced.crl.issuer().detached()).or_default();
-        let others = listed.iter().filter(|(key, _)| *key != scope).cloned();
+        let held = listed.scopes.iter().copied().zip(listed.crls.iter().cloned());
+        let others = held.filter(|(key, _)| *key != scope);
         let ours = enforced.crls().map(|crl| (scope, crl.clone()));
-        let next: Vec<(ScopeKey, Crl)> = others.chain(ours).collect();
-        *listed = next;
+        let (scopes, crls): (Vec<ScopeKey>, Vec<Crl>) = others.chain(ours).unzip();
+        *listed = Listed { scopes, crls: crls.into() };
         drop(listed);
         self.scopes.insert(scope, enforced);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Changes after each swap and each new certificate, once readers see it. What was found out since it was read
+    /// holds for whoever reads the same again.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Says where the mark of a scope stands, whether its CRL can still be read or not.
+    pub(crate) fn remember_mark(&self, scope: ScopeKey, order: CrlOrder) {
+        self.marks.insert(scope, order);
+    }
+
+    /// Where the mark of a scope stood at start.
+    pub(crate) fn mark(&self, scope: &ScopeKey) -> Option<CrlOrder> {
+        self.marks.get(scope).map(|mark| *mark)
     }
 
     /// Takes in a certificate that may help to build paths; tells whether it was new.
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
         let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
         self.certificates.fetch_add(usize::from(new), Ordering::Relaxed);
+        self.generation.fetch_add(u64::from(new), Ordering::SeqCst);
         new
+    }
+
+    /// The same for one that others know as well.
+    pub(crate) fn learn_certificate(&self, certificate: Certificate, by: ToldBy) -> bool {
+        self.note_told(&certificate, by);
+        self.insert_certificate(certificate)
+    }
+
+    /// Remembers that others know a certificate as well.
+    pub(crate) fn note_told(&self, certificate: &Certificate, by: ToldBy) {
+        let id = certificate.id();
+        if by == ToldBy::Notice || !self.told.contains_key(&id) {
+            self.told.insert(id, (certificate.clone(), by));
+        }
+    }
+
+    /// A certificate that a notice brought, and that everybody knows by its identity therefore.
+    pub(crate) fn told(&self, id: CertId) -> Option<Certificate> {
+        let told = self.told.get(&id)?;
+        (told.1 == ToldBy::Notice).then(|| told.0.clone())
+    }
+
+    /// Whether it was others who told of a certificate.
+    pub(crate) fn is_told(&self, id: CertId) -> bool {
+        self.told.contains_key(&id)
+    }
+
+    /// Whether a certificate is known.
+    pub(crate) fn knows(&self, certificate: &Certificate) -> bool {
+        self.by_subject(certificate.subject()).contains(certificate)
     }
 
     /// How many certificates are known.
@@ -164,10 +238,8 @@ impl Live {
 
     /// What is enforced of CRLs that bear this issuer's name.
     pub(crate) fn enforced_of(&self, issuer: &Name) -> Vec<Enforced> {
-        let scopes: Vec<ScopeKey> = self
-            .by_issuer
-            .get(issuer)
-            .map_or_else(Vec::new, |listed| listed.iter().map(|(scope, _)| *scope).collect());
+        let scopes: Vec<ScopeKey> =
+            self.by_issuer.get(issuer).map_or_else(Vec::new, |listed| listed.scopes.clone());
         scopes.iter().filter_map(|scope| self.enforced(scope)).collect()
     }
 
@@ -186,10 +258,8 @@ impl CertificateSource for Live {
 }
 
 impl CrlSource for Live {
-    fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
-        self.by_issuer
-            .get(issuer)
-            .map_or_else(Vec::new, |listed| listed.iter().map(|(_, crl)| crl.clone()).collect())
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
+        self.by_issuer.get(issuer).map_or_else(Arc::default, |listed| listed.crls.clone())
     }
 }
 

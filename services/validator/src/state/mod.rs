@@ -1,6 +1,7 @@
 //! What a validator holds: [`live`] is what readers see, [`journal`] what survives a kill, [`history`] what was.
 
 mod debts;
+mod height;
 pub(crate) mod history;
 pub(crate) mod journal;
 pub(crate) mod live;

@@ -82,7 +82,8 @@ pub(crate) fn decide(head: Option<&VerdictChanged>, ours: &Ours, at: Time) -> Re
     let newer = lacks(&head.seen, &ours.seen);
     let spent = head.until.is_some_and(|until| until < at);
     let knows_all = head.known.iter().all(|id| ours.known.contains(id));
-    if !knows_all && !spent && !(overdue && newer) {
+    let may_tell = knows_all || spent || (overdue && newer);
+    if !may_tell {
         return Err(Silence::Behind);
     }
     if newer {

@@ -266,6 +266,11 @@ impl Crl {
         self.0.index.size() + self.0.issuers.size()
     }
 
+    /// Whether this is that very object, and not only an equal one.
+    pub(crate) fn is_same_object(&self, other: &Crl) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The entries that follow `entry`, which is of this CRL.
     fn iter_behind(&self, entry: &Entry<'_>) -> Entries<'_> {
         Entries::from(entry.offset() + entry.der().len(), &self.0.header, &self.0.issuers)

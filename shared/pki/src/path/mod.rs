@@ -12,6 +12,7 @@ mod constraints;
 mod graph;
 mod names;
 mod policy;
+mod policy_id;
 mod proven;
 mod question;
 mod search;
@@ -27,7 +28,8 @@ pub use budget::{Exhausted, Limits, Resource, Work};
 pub use graph::{CertificateSource, Graph};
 pub use names::AskedName;
 pub use policy::ANY_POLICY;
-pub use proven::{ProvenPath, Rechecked};
+pub use policy_id::AnchorsDigest;
+pub use proven::{ProvenPath, Rechecked, Unbound};
 pub use question::{Question, Requirements, RevocationMode, Sources};
 
 use crate::verdict::{Candidate, Outcome, Reason, Verdict};

@@ -9,7 +9,8 @@
 //! apart, by [`ProvenPath::bears`].
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::anchor::Anchor;
 use super::budget::{Budget, Limits};
@@ -23,8 +24,8 @@ use crate::asn1::Time;
 use crate::certificate::Certificate;
 use crate::crl::Crl;
 use crate::identity::IssuerId;
-use crate::revocation::{self, Deciding, Inspected, Status};
-use crate::verdict::{Evidence, Outcome, Reason, Verdict};
+use crate::revocation::{self, CrlSource, Deciding, Placed, Status};
+use crate::verdict::{Evidence, Outcome, Reason, Unknown, Verdict};
 
 /// A valid path with all that does not depend on revocation.
 pub struct ProvenPath {
@@ -41,14 +42,23 @@ pub struct ProvenPath {
     bound: Vec<Mutex<Option<Arc<Bound>>>>,
 }
 
-/// Which of some CRLs decide over a certificate.
+/// Where the work was not done to its end.
+const UNFINISHED: Status = Status::Unknown(Unknown::NoSigner);
+
+/// Which of some CRLs decide over a certificate. The CRLs themselves are not held: a path that nobody asks for any
+/// more must not keep a list alive that was superseded.
 struct Bound {
     /// All that the source gave for the issuer's name.
-    seen: Vec<Crl>,
+    seen: Weak<[Crl]>,
     /// thisUpdate of the newest of them: before, another one may decide.
     since: Time,
-    deciding: Deciding,
+    placed: Placed,
 }
+
+/// It must be found out first which CRLs decide: [`ProvenPath::recheck`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("which CRLs decide is to be found out first")]
+pub struct Unbound;
 
 /// The answer about a proven path at some instant.
 #[derive(Clone, Debug)]
@@ -99,6 +109,11 @@ impl ProvenPath {
         &self.policies
     }
 
+    /// The last second at which it holds.
+    pub fn not_after(&self) -> Time {
+        self.not_after
+    }
+
     /// Whether every certificate is within its validity at `at`. Where it is not, the path must be searched for anew.
     pub fn holds_at(&self, at: Time) -> bool {
         self.not_before <= at && at <= self.not_after
@@ -109,57 +124,77 @@ impl ProvenPath {
         self.certificates.first().is_some_and(|target| name.is_borne_by(target))
     }
 
-    /// Lets go of the CRLs that decided last, where `is_gone` says so of one of them. A path keeps them in memory until
-    /// it is asked about again: whoever swaps CRLs calls this for the paths that are kept.
-    pub fn let_go(&self, is_gone: impl Fn(&Crl) -> bool) {
-        for bound in &self.bound {
-            let mut bound = bound.lock().unwrap_or_else(PoisonError::into_inner);
-            if bound.as_ref().is_some_and(|bound| bound.seen.iter().any(&is_gone)) {
-                *bound = None;
-            }
-        }
-    }
-
     /// Looks every certificate up anew, at `at`, in the CRLs that `sources` holds now.
     pub fn recheck(&self, at: Time, sources: Sources<'_>) -> Rechecked {
-        let mut rechecked = Rechecked {
-            outcome: Outcome::Valid,
-            reason: None,
-            evidence: Vec::with_capacity(self.certificates.len()),
-        };
-        let expired = if at < self.not_before { Reason::NotYetValid } else { Reason::Expired };
+        let Ok(rechecked) = self.judge::<Infallible>(at, |index, findings| {
+            let crls = sources.crls.by_issuer(self.certificates[index].issuer());
+            Ok(match self.bound_to(index, at, &crls) {
+                Some(bound) => bound.placed.status(&crls, &self.certificates[index], at, findings),
+                None => self.inspect(index, at, crls, sources, findings),
+            })
+        });
+        rechecked
+    }
+
+    /// The same where it takes look-ups and nothing else; [`Unbound`] if it must be found out first which CRLs decide,
+    /// since the source gives others than at the last [`recheck`](ProvenPath::recheck).
+    pub fn look_up(&self, at: Time, crls: &dyn CrlSource) -> Result<Rechecked, Unbound> {
+        self.judge(at, |index, findings| {
+            let certificate = &self.certificates[index];
+            let crls = crls.by_issuer(certificate.issuer());
+            let bound = self.bound_to(index, at, &crls).ok_or(Unbound)?;
+            Ok(bound.placed.status(&crls, certificate, at, findings))
+        })
+    }
+
+    fn judge<E>(
+        &self,
+        at: Time,
+        mut status_of: impl FnMut(usize, &mut Vec<Evidence>) -> Result<Status, E>,
+    ) -> Result<Rechecked, E> {
+        let mut rechecked = Rechecked { outcome: Outcome::Valid, reason: None, evidence: Vec::new() };
         if !self.holds_at(at) {
-            rechecked.decide(expired);
-            return rechecked;
+            let reason = if at < self.not_before { Reason::NotYetValid } else { Reason::Expired };
+            rechecked.decide(reason);
+            return Ok(rechecked);
         }
         if self.requirements.revocation == RevocationMode::None {
-            return rechecked;
+            return Ok(rechecked);
         }
+        rechecked.evidence.reserve_exact(self.certificates.len());
         for index in (0..self.certificates.len()).rev() {
-            let inspected = self.inspect(index, at, sources);
             let seen = rechecked.evidence.len();
-            rechecked.evidence.extend(inspected.findings);
+            let status = status_of(index, &mut rechecked.evidence)?;
             rechecked.evidence.iter_mut().skip(seen).for_each(|found| found.certificate = index);
-            match inspected.status {
+            match status {
                 Status::Good => {}
                 Status::Revoked => {
                     rechecked.decide(Reason::Revoked);
-                    return rechecked;
+                    return Ok(rechecked);
                 }
                 Status::Unknown(_) if self.requirements.revocation == RevocationMode::Soft => {}
                 Status::Unknown(why) => rechecked.decide(Reason::RevocationUnknown(why)),
             }
         }
-        rechecked
+        Ok(rechecked)
     }
 
-    fn inspect(&self, index: usize, at: Time, sources: Sources<'_>) -> Inspected {
-        let certificate = &self.certificates[index];
-        let crls = sources.crls.by_issuer(certificate.issuer());
+    /// Which of these CRLs decide, if that was found out before and nothing has changed since.
+    fn bound_to(&self, index: usize, at: Time, crls: &Arc<[Crl]>) -> Option<Arc<Bound>> {
         let bound = self.bound[index].lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(bound) = bound.filter(|bound| bound.since <= at && same_objects(&bound.seen, &crls)) {
-            return bound.deciding.status(certificate, at);
-        }
+        // As long as the weak reference is kept, no other list can stand where that one stood.
+        bound.filter(|bound| bound.since <= at && std::ptr::eq(bound.seen.as_ptr(), Arc::as_ptr(crls)))
+    }
+
+    fn inspect(
+        &self,
+        index: usize,
+        at: Time,
+        crls: Arc<[Crl]>,
+        sources: Sources<'_>,
+        findings: &mut Vec<Evidence>,
+    ) -> Status {
+        let certificate = &self.certificates[index];
         let budget = Budget::new(self.limits, None);
         let mut session = Session::new(budget, sources.memory, self.requirements.algorithms);
         let keys: Vec<Cow<'_, [u8]>> = self.keys.iter().map(|key| Cow::Borrowed(&key[..])).collect();
@@ -171,24 +206,31 @@ impl ProvenPath {
             keys: &keys,
         };
         if !revocation::crl_issuers(certificate).is_empty() {
-            return revocation::status(certificate, sources.crls, at, &mut signers)
-                .unwrap_or_else(|_| Inspected::unknown());
+            return match revocation::status(certificate, sources.crls, at, &mut signers) {
+                Ok(inspected) => {
+                    findings.extend(inspected.findings);
+                    inspected.status
+                }
+                Err(_) => UNFINISHED,
+            };
         }
         let mut deciding = Deciding::default();
         if deciding.add(certificate, &crls, at, &mut signers).is_err() {
-            return Inspected::unknown();
+            return UNFINISHED;
         }
-        let inspected = deciding.status(certificate, at);
-        self.bind(index, at, crls, deciding);
-        inspected
+        let status = deciding.status(certificate, at, findings);
+        self.bind(index, at, &crls, &deciding);
+        status
     }
 
     /// Keeps which CRLs decide, where nothing but the CRLs themselves can change that.
-    fn bind(&self, index: usize, at: Time, seen: Vec<Crl>, deciding: Deciding) {
-        let since = seen.iter().map(Crl::this_update).max().unwrap_or(at);
-        let has_signer = deciding.signers().count() > 0;
-        if since <= at && has_signer && deciding.signers().all(|signer| self.is_on_path(signer)) {
-            let bound = Some(Arc::new(Bound { seen, since, deciding }));
+    fn bind(&self, index: usize, at: Time, crls: &Arc<[Crl]>, deciding: &Deciding) {
+        let since = crls.iter().map(Crl::this_update).max().unwrap_or(at);
+        if since > at || !deciding.signers().all(|signer| self.is_on_path(signer)) {
+            return;
+        }
+        if let Some(placed) = deciding.placed(crls) {
+            let bound = Some(Arc::new(Bound { seen: Arc::downgrade(crls), since, placed }));
             *self.bound[index].lock().unwrap_or_else(PoisonError::into_inner) = bound;
         }
     }
@@ -215,15 +257,6 @@ impl Rechecked {
     fn decide(&mut self, reason: Reason) {
         (self.outcome, self.reason) = (reason.outcome(), Some(reason));
     }
-}
-
-/// Whether both lists hold the very same objects: the kept ones keep their octets alive, so that no other CRL can
-/// stand where they stand.
-fn same_objects(a: &[Crl], b: &[Crl]) -> bool {
-    let same = |(a, b): (&Crl, &Crl)| {
-        std::ptr::eq(a.der().as_ptr(), b.der().as_ptr()) && a.der().len() == b.der().len()
-    };
-    a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
 impl std::fmt::Debug for ProvenPath {

@@ -17,12 +17,13 @@ pub(super) fn of(mut relevant: Vec<Relevant>) -> Vec<Relevant> {
     }
     // One CRL may be held twice, as two copies under different signatures.
     relevant.sort_by_key(|one| one.crl.id());
-    relevant.dedup_by_key(|one| (one.crl.id(), one.signer));
-    let scopes: Vec<_> = relevant.iter().map(|one| one.crl.scope(one.signer)).collect();
+    relevant.dedup_by_key(|one| (one.crl.id(), one.standing.signer));
     let superseded: Vec<bool> = (0..relevant.len())
         .map(|i| {
-            (0..relevant.len())
-                .any(|j| scopes[i] == scopes[j] && supersedes(&relevant[j].crl, &relevant[i].crl))
+            (0..relevant.len()).any(|j| {
+                relevant[i].standing.scope == relevant[j].standing.scope
+                    && supersedes(&relevant[j].crl, &relevant[i].crl)
+            })
         })
         .collect();
     let mut superseded = superseded.into_iter();
@@ -50,7 +51,7 @@ pub(super) fn delta_for(
     for delta in crls.iter().filter(|delta| fits(delta, &base.crl, number, at)) {
         signers.consider()?;
         let newer = newest.is_none_or(|newest| delta.order() > newest.order());
-        if newer && signers.signer_of(delta)? == Some(base.signer) {
+        if newer && signers.signer_of(delta)? == Some(base.standing.signer) {
             newest = Some(delta);
         }
     }

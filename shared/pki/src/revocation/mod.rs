@@ -19,7 +19,7 @@ use crate::asn1::Time;
 use crate::certificate::Certificate;
 use crate::crl::{Crl, Entry, Reason};
 use crate::distribution_point::Reasons;
-use crate::identity::{CrlKind, IssuerId};
+use crate::identity::{CrlKind, IssuerId, ScopeId};
 use crate::path::Exhausted;
 use crate::verdict::{Evidence, Revocation, Unknown};
 use coverage::Coverage;
@@ -44,13 +44,6 @@ pub(crate) struct Inspected {
     pub(crate) findings: Vec<Evidence>,
 }
 
-impl Inspected {
-    /// Where the work was not done to its end.
-    pub(crate) fn unknown() -> Inspected {
-        Inspected { status: Status::Unknown(Unknown::NoSigner), findings: Vec::new() }
-    }
-}
-
 /// Finds out who signed a CRL.
 pub(crate) trait Signers {
     /// Who signed `crl`, if that was someone entitled to: RFC 5280 6.3.3 (f), (g).
@@ -68,7 +61,14 @@ pub(crate) trait Signers {
 struct Relevant {
     crl: Crl,
     delta: Option<Crl>,
+    standing: Standing,
+}
+
+/// What holds of a relevant CRL, apart from what it lists.
+#[derive(Clone, Copy)]
+struct Standing {
     signer: IssuerId,
+    scope: ScopeId,
     /// The reasons for which it speaks of the certificate.
     reasons: Reasons,
 }
@@ -93,7 +93,9 @@ pub(crate) fn status(
     for name in crl_issuers(certificate) {
         deciding.add(certificate, &crls.by_issuer(&name), at, signers)?;
     }
-    Ok(deciding.status(certificate, at))
+    let mut findings = Vec::new();
+    let status = deciding.status(certificate, at, &mut findings);
+    Ok(Inspected { status, findings })
 }
 
 impl Deciding {
@@ -118,7 +120,10 @@ impl Deciding {
             }
             signers.consider()?;
             match signers.signer_of(crl)? {
-                Some(signer) => complete.push(Relevant { crl: crl.clone(), delta: None, signer, reasons }),
+                Some(signer) => {
+                    let standing = Standing { signer, scope: crl.scope(signer), reasons };
+                    complete.push(Relevant { crl: crl.clone(), delta: None, standing });
+                }
                 None => self.unknown = Some(Unknown::NoSigner),
             }
         }
@@ -129,35 +134,95 @@ impl Deciding {
         Ok(())
     }
 
-    /// What they say of the certificate at `at`: the look-up itself.
-    pub(crate) fn status(&self, certificate: &Certificate, at: Time) -> Inspected {
-        let mut answer = Answer { unknown: self.unknown, ..Answer::default() };
-        answer.findings.reserve_exact(self.relevant.len());
-        self.relevant.iter().for_each(|relevant| answer.look_into(certificate, relevant, at));
+    /// What they say of the certificate at `at`. What they say in full is added to `findings`.
+    pub(crate) fn status(&self, certificate: &Certificate, at: Time, findings: &mut Vec<Evidence>) -> Status {
+        let mut answer = Answer::new(findings, self.unknown);
+        for Relevant { crl, delta, standing } in &self.relevant {
+            answer.look_into(certificate, crl, delta.as_ref(), standing, at);
+        }
         answer.conclude()
+    }
+
+    /// Their places among `crls`. `None` unless some decide, all stand there, and every other one that covers the
+    /// certificate was ruled out for good: one whose signer is not known, or not entitled as far as is known, may
+    /// decide as soon as something else becomes known.
+    pub(crate) fn placed(&self, crls: &[Crl]) -> Option<Placed> {
+        let place_of = |wanted: &Crl| crls.iter().position(|crl| crl.is_same_object(wanted));
+        let place = |relevant: &Relevant| {
+            let delta = match &relevant.delta {
+                Some(delta) => Some(place_of(delta)?),
+                None => None,
+            };
+            Some(Place { crl: place_of(&relevant.crl)?, delta, standing: relevant.standing })
+        };
+        let places: Vec<Place> = self.relevant.iter().map(place).collect::<Option<_>>()?;
+        (!places.is_empty() && self.unknown.is_none()).then_some(Placed(places))
     }
 
     /// Who signed those that decide.
     pub(crate) fn signers(&self) -> impl Iterator<Item = IssuerId> {
-        self.relevant.iter().map(|relevant| relevant.signer)
+        self.relevant.iter().map(|relevant| relevant.standing.signer)
     }
 }
 
-#[derive(Default)]
-struct Answer {
-    findings: Vec<Evidence>,
+/// Which CRLs of some list decide over a certificate: holds their places and none of them, so that a list that was
+/// superseded can go.
+pub(crate) struct Placed(Vec<Place>);
+
+struct Place {
+    crl: usize,
+    delta: Option<usize>,
+    standing: Standing,
+}
+
+impl Placed {
+    /// The look-up itself: what they say of the certificate at `at`. `crls` is the list in which they have their places.
+    pub(crate) fn status(
+        &self,
+        crls: &[Crl],
+        certificate: &Certificate,
+        at: Time,
+        findings: &mut Vec<Evidence>,
+    ) -> Status {
+        let mut answer = Answer::new(findings, None);
+        for place in &self.0 {
+            let delta = place.delta.and_then(|delta| crls.get(delta));
+            match crls.get(place.crl) {
+                Some(crl) if delta.is_some() == place.delta.is_some() => {
+                    answer.look_into(certificate, crl, delta, &place.standing, at);
+                }
+                // Another list than the one in which they were placed says nothing.
+                _ => return Status::Unknown(Unknown::NoCrl),
+            }
+        }
+        answer.conclude()
+    }
+}
+
+struct Answer<'f> {
+    findings: &'f mut Vec<Evidence>,
     revoked: bool,
     covered: Reasons,
     unknown: Option<Unknown>,
 }
 
-impl Answer {
-    fn look_into(&mut self, certificate: &Certificate, relevant: &Relevant, at: Time) {
-        let Relevant { crl, delta, signer, reasons } = relevant;
-        let newest = delta.as_ref().unwrap_or(crl);
+impl<'f> Answer<'f> {
+    fn new(findings: &'f mut Vec<Evidence>, unknown: Option<Unknown>) -> Answer<'f> {
+        Answer { findings, revoked: false, covered: Reasons::NONE, unknown }
+    }
+
+    fn look_into(
+        &mut self,
+        certificate: &Certificate,
+        crl: &Crl,
+        delta: Option<&Crl>,
+        standing: &Standing,
+        at: Time,
+    ) {
+        let newest = delta.unwrap_or(crl);
         let current = newest.next_update().is_some_and(|next| at <= next);
-        let known = crl.usable().is_ok() && delta.as_ref().is_none_or(|delta| delta.usable().is_ok());
-        let entry = entry_in(certificate, crl, delta.as_ref());
+        let known = crl.usable().is_ok() && delta.is_none_or(|delta| delta.usable().is_ok());
+        let entry = entry_in(certificate, crl, delta);
         let revocation = entry.map(|entry| Revocation {
             reason: entry.reason(),
             date: entry.date(),
@@ -170,18 +235,19 @@ impl Answer {
             _ if !known => self.is_unknown(Unknown::UnknownCriticalExtension),
             _ if !current => self.is_unknown(Unknown::Stale),
             // A current hold is a revocation, judged above.
-            _ => self.covered = self.covered.or(*reasons),
+            _ => self.covered = self.covered.or(standing.reasons),
         }
-        let (crl, delta) = (crl.clone(), delta.clone());
-        self.findings.push(Evidence { certificate: 0, crl, delta, signer: *signer, revocation });
+        let (crl, delta) = (crl.clone(), delta.cloned());
+        let Standing { signer, scope, .. } = *standing;
+        self.findings.push(Evidence { certificate: 0, crl, delta, signer, scope, revocation });
     }
 
     fn is_unknown(&mut self, why: Unknown) {
         self.unknown = self.unknown.max(Some(why));
     }
 
-    fn conclude(self) -> Inspected {
-        let status = if self.revoked {
+    fn conclude(self) -> Status {
+        if self.revoked {
             Status::Revoked
         } else if self.covered.contains(Reasons::ALL) {
             Status::Good
@@ -189,8 +255,7 @@ impl Answer {
             Status::Unknown(Unknown::ReasonsMissing)
         } else {
             Status::Unknown(self.unknown.unwrap_or(Unknown::NoCrl))
-        };
-        Inspected { status, findings: self.findings }
+        }
     }
 }
 

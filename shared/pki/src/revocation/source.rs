@@ -1,20 +1,22 @@
 //! Where CRLs come from.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::crl::Crl;
 use crate::name::Name;
 
 /// Gives CRLs. A validator hands its live state through this.
 pub trait CrlSource {
-    /// All CRLs, complete and delta, whose issuer field is `issuer`, in any order, whoever signed them.
-    fn by_issuer(&self, issuer: &Name) -> Vec<Crl>;
+    /// All CRLs, complete and delta, whose issuer field is `issuer`, in any order, whoever signed them. The list is
+    /// shared, as it is asked for with every certificate of every question; the same list means that nothing changed.
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]>;
 }
 
 /// CRLs in memory, by issuer.
 #[derive(Clone, Debug, Default)]
 pub struct CrlSet {
-    by_issuer: HashMap<Name, Vec<Crl>>,
+    by_issuer: HashMap<Name, Arc<[Crl]>>,
 }
 
 impl CrlSet {
@@ -28,14 +30,14 @@ impl CrlSet {
         let known = self.by_issuer.entry(crl.issuer().clone()).or_default();
         let new = !known.contains(&crl);
         if new {
-            known.push(crl);
+            *known = known.iter().cloned().chain([crl]).collect();
         }
         new
     }
 
     /// All CRLs, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Crl> {
-        self.by_issuer.values().flatten()
+        self.by_issuer.values().flat_map(|crls| crls.iter())
     }
 }
 
@@ -56,7 +58,7 @@ impl Extend<Crl> for CrlSet {
 }
 
 impl CrlSource for CrlSet {
-    fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
         self.by_issuer.get(issuer).cloned().unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ mod report;
 use crate::asn1::Time;
 use crate::certificate::Certificate;
 use crate::crl::{self, Crl};
-use crate::identity::IssuerId;
+use crate::identity::{IssuerId, ScopeId};
 use crate::path::{Anchor, Work};
 
 pub use reason::{Outcome, Reason, Rule, Unknown};
@@ -95,6 +95,8 @@ pub struct Evidence {
     pub delta: Option<Crl>,
     /// Who signed both.
     pub signer: IssuerId,
+    /// The scope of both.
+    pub scope: ScopeId,
     /// The entry, if the certificate is on the list.
     pub revocation: Option<Revocation>,
 }

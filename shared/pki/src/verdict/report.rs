@@ -219,7 +219,7 @@ fn crls(evidence: &Evidence, at: Time) -> Vec<CrlReport> {
             certificate: evidence.certificate,
             issuer: crl.issuer().to_string(),
             signer: evidence.signer,
-            scope: crl.scope(evidence.signer),
+            scope: evidence.scope,
             kind: crl.kind(),
             number: crl.number(),
             crl: crl.id(),

@@ -192,7 +192,7 @@ fn the_repository_is_asked_first_and_then_only_urls_that_are_admitted() {
         errands.into_iter().map(|errand| errand.ask).collect::<Vec<_>>()
     };
     let url = |url: &str| Ask::Url(url.into());
-    assert_eq!(asked(&[], true, &|_, _| true), [repository.clone()]);
+    assert_eq!(asked(&[], true, &|_, _| true), from_ref(&repository));
     assert_eq!(asked(from_ref(&repository), true, &|_, _| false), []);
     let admitted = [url("http://first/"), url("http://second/")];
     assert_eq!(asked(from_ref(&repository), true, &|_, _| true), admitted, "two at the most");

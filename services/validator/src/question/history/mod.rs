@@ -13,20 +13,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use revocast_daemon::{Clock, blocking, every};
-use revocast_messages::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal};
+use revocast_messages::{
+    Answer, Blob, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal,
+};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Entry, Reason};
 use revocast_pki::identity::CertId;
 use revocast_pki::name::Name;
-use revocast_pki::path::{self, CertificateSource, Sources};
+use revocast_pki::path::{self, CertificateSource, Graph, Sources};
 use revocast_pki::revocation::CrlSource;
 use revocast_pki::verdict::{self, Verdict};
 use tracing::warn;
 
 use super::answer;
-use super::intake::{self, Asked, Target};
-use super::judge::{Judge, MAX_TOLD};
+use super::intake::{self, Asked};
+use super::judge::Judge;
+use super::search::MAX_TOLD;
 use crate::state::history::Past as PastCrl;
 use crate::state::{Journal, Live};
 
@@ -51,6 +54,8 @@ pub(crate) async fn sweep(journal: Arc<Journal>, clock: Clock) {
         }
     }
 }
+
+const NO_HISTORY: &str = "this validator keeps no history (history.keep)";
 
 /// The instants of a question, and whether they can be told.
 struct Instants {
@@ -78,7 +83,7 @@ impl Instants {
     /// Why the history cannot tell, if it cannot.
     fn beyond(&self, reach_ms: Option<i64>) -> Option<String> {
         let Some(reach_ms) = reach_ms else {
-            return Some("this validator keeps no history (history.keep)".into());
+            return Some(NO_HISTORY.into());
         };
         // The first whole second.
         let reach = Time::from_unix(reach_ms.saturating_add(999).div_euclid(1_000));
@@ -95,7 +100,8 @@ impl Judge {
         let judge = self.clone();
         blocking(move || {
             let _permit = permit;
-            match intake::read(&question, &judge.policies) {
+            let question = Arc::new(question);
+            match intake::read(question.clone(), &judge.policies) {
                 Ok(asked) => judge.judge_past(&asked, &question.options),
                 Err(refusal) => judge.refused(refusal),
             }
@@ -103,30 +109,39 @@ impl Judge {
         .await
     }
 
-    fn judge_past(&self, asked: &Asked<'_>, options: &QuestionOptions) -> Answer {
+    fn judge_past(&self, asked: &Asked, options: &QuestionOptions) -> Answer {
         let now_ms = self.clock.now_ms();
         let instants = match Instants::of(options, now_ms) {
             Ok(instants) => instants,
             Err(refusal) => return self.refused(refusal),
         };
-        let beyond = match self.journal.reach(now_ms) {
+        let reach = self.journal.as_ref().map_or(Ok(None), |journal| journal.reach(now_ms));
+        let beyond = match reach {
             Ok(reach_ms) => instants.beyond(reach_ms),
             Err(error) => return self.refused(Refusal::Busy { why: error.to_string() }),
         };
-        let judge_one = |target: &Target| match (&target.certificate, &beyond) {
-            (Err(why), _) => answer::unreadable(target.id, why),
-            (Ok(_), Some(why)) => untold(target.id, why),
-            (Ok(certificate), None) => self.judge_one_past(certificate, asked, &instants, now_ms),
+        let candidates = asked.candidates();
+        let judge_one = |der: &Blob| {
+            let id = CertId::of(der);
+            match (intake::decode(der), &self.journal, &beyond) {
+                (Err(why), ..) => answer::unreadable(id, &why),
+                (Ok(certificate), Some(journal), None) => {
+                    self.judge_one_past(certificate, asked, &candidates, journal, &instants, now_ms)
+                }
+                (Ok(_), _, why) => untold(id, why.as_deref().unwrap_or(NO_HISTORY)),
+            }
         };
-        let judgements = asked.targets.iter().map(judge_one).collect();
+        let judgements = asked.certificates().iter().map(judge_one).collect();
         let past = Some(Past { as_of: instants.as_of, as_known_at: instants.as_known_at });
         Answer { past, ..self.said(asked.policy.name.clone(), now_ms, judgements, None) }
     }
 
     fn judge_one_past(
         &self,
-        certificate: &Certificate,
-        asked: &Asked<'_>,
+        certificate: Certificate,
+        asked: &Asked,
+        candidates: &Graph,
+        journal: &Journal,
         instants: &Instants,
         now_ms: i64,
     ) -> Judgement {
@@ -140,16 +155,17 @@ impl Judge {
                 certificate.clone(),
                 instants.as_of,
                 &asked.policy.anchors,
-                &asked.requirements,
+                &asked.effective.requirements,
             )
         };
-        let crls = PastCrls::new(&self.journal, instants);
-        let known = KnownThen { live: &self.live, journal: &self.journal, known_at_ms: instants.known_at_ms };
-        let certificates = (&asked.candidates, &known);
+        let crls = PastCrls::new(journal, instants);
+        let known = KnownThen { live: &self.live, journal, known_at_ms: instants.known_at_ms };
+        let certificates = (candidates, &known);
         let sources = Sources { certificates: &certificates, crls: &crls, memory: &self.live.memory };
         let verdict = path::judge(&question, sources);
-        let judgement = answer::judgement(&verdict, asked.explain);
-        let judgement = answer::held_to(judgement, asked.policy, &verdict, self.freshness.age(now_ms));
+        let judgement = answer::of_verdict(&verdict, asked.explain);
+        let silence = self.freshness.age(now_ms);
+        let judgement = answer::held_to(judgement, &asked.policy, verdict.evidence(), verdict.at, silence);
         let judgement = known_later(judgement, &verdict, &crls, &expired);
         match crls.failed.into_inner() {
             Some(why) if judgement.outcome == Outcome::Valid => untold(certificate.id(), &why),
@@ -256,7 +272,7 @@ impl<'p> PastCrls<'p> {
 
     /// What the signer of a finding issued of the same scope after the instant.
     fn later(&self, issuer: &Name, found: &verdict::Evidence) -> Vec<PastCrl> {
-        let scope = found.crl.scope(found.signer);
+        let scope = found.scope;
         let mut later = self.known(found.crl.issuer());
         if found.crl.issuer() != issuer {
             later.extend(self.known(issuer));
@@ -292,7 +308,7 @@ impl<'p> PastCrls<'p> {
 }
 
 impl CrlSource for PastCrls<'_> {
-    fn by_issuer(&self, issuer: &Name) -> Vec<Crl> {
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
         let mut known = self.known(issuer);
         known.retain(|past| past.this_update <= self.instants.as_of);
         // The newest first; of each scope no more than may count.

@@ -4,7 +4,7 @@ use super::world::{Ask, DAY, Holder, NOW, dn, path_length, root, root_with};
 use crate::certificate::KeyUsage;
 use crate::crl::Crl;
 use crate::mint::{CertificateTemplate, Extension, GeneralName, GeneralSubtrees};
-use crate::path::{Anchor, AskedName, Graph, Sources};
+use crate::path::{Anchor, AskedName, Graph, Sources, Unbound};
 use crate::revocation::CrlSet;
 use crate::signature::Memory;
 use crate::verdict::{Outcome, Reason};
@@ -272,7 +272,47 @@ fn a_proven_path_obeys_a_newer_crl_at_once() {
 }
 
 #[test]
-fn a_proven_path_keeps_no_swapped_crl_once_it_was_told_to_let_go() {
+fn a_look_up_answers_as_long_as_the_crls_are_those_of_the_last_recheck() {
+    let top = root("CN=top");
+    let sub = top.ca("CN=sub", |_| {});
+    let leaf = sub.leaf("CN=leaf", |_| {});
+    let ask = Ask::about(&leaf, &top)
+        .through(&[&sub])
+        .with_crls([top.crl(1, &[], |_| {}), sub.crl(1, &[7], |_| {})]);
+    let good = [ask.crls[0].clone(), sub.crl(1, &[], |_| {})];
+    let proven = Ask { crls: good.to_vec(), ..ask.clone() }.proven();
+    let (good, revoking): (CrlSet, CrlSet) = (good.into_iter().collect(), ask.crls.iter().cloned().collect());
+    let memory = Memory::new(0);
+    let recheck = |crls: &CrlSet| {
+        proven.recheck(NOW, Sources { certificates: &Graph::new(), crls, memory: &memory }).outcome
+    };
+    let look_up = |crls: &CrlSet| proven.look_up(NOW, crls).map(|rechecked| rechecked.outcome);
+    assert_eq!(look_up(&good), Err(Unbound));
+    assert_eq!((recheck(&good), look_up(&good)), (Outcome::Valid, Ok(Outcome::Valid)));
+    assert_eq!(look_up(&revoking), Err(Unbound));
+    assert_eq!((recheck(&revoking), look_up(&revoking)), (Outcome::Revoked, Ok(Outcome::Revoked)));
+    assert_eq!(proven.look_up(NOW.plus(2 * DAY), &good).unwrap().outcome, Outcome::Invalid);
+}
+
+#[test]
+fn a_crl_whose_signer_becomes_known_later_is_obeyed_by_a_proven_path() {
+    let top = root("CN=top");
+    let (sub, another_key) = (top.ca("CN=sub", |_| {}), top.ca("CN=sub", |_| {}));
+    let leaf = sub.leaf("CN=leaf", |_| {});
+    let crls = [top.crl(1, &[], |_| {}), sub.crl(1, &[], |_| {}), another_key.crl(2, &[7], |_| {})];
+    let ask = Ask::about(&leaf, &top).through(&[&sub]).with_crls(crls);
+    let (proven, crls) = (ask.proven(), ask.crls.iter().cloned().collect::<CrlSet>());
+    let memory = Memory::new(0);
+    let recheck = |known: Option<&Holder>| {
+        let graph: Graph = known.iter().map(|holder| holder.certificate.clone()).collect();
+        proven.recheck(NOW, Sources { certificates: &graph, crls: &crls, memory: &memory }).outcome
+    };
+    assert_eq!(recheck(None), Outcome::Valid);
+    assert_eq!(recheck(Some(&another_key)), Outcome::Revoked);
+}
+
+#[test]
+fn a_proven_path_keeps_no_crl_that_its_source_has_let_go() {
     let top = root("CN=top");
     let leaf = top.leaf("CN=leaf", |_| {});
     let proven = Ask::about(&leaf, &top).with_crls([top.crl(1, &[], |_| {})]).proven();
@@ -285,12 +325,10 @@ fn a_proven_path_keeps_no_swapped_crl_once_it_was_told_to_let_go() {
         }
     }
     let old = Crl::decode(bytes::Bytes::from_owner(Held(held.clone()))).unwrap();
-    let id = old.id();
     let (crls, memory) = ([old].into_iter().collect::<CrlSet>(), Memory::new(0));
     let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &memory };
     assert_eq!(proven.recheck(NOW, sources).outcome, Outcome::Valid);
+    assert!(proven.look_up(NOW, &crls).is_ok(), "bound to it, or this test shows nothing");
     drop(crls);
-    assert!(std::sync::Arc::strong_count(&held) > 1, "or this test shows nothing");
-    proven.let_go(|crl| crl.id() == id);
     assert_eq!(std::sync::Arc::strong_count(&held), 1);
 }

@@ -111,6 +111,7 @@ pub(crate) fn path_length(length: u32) -> impl FnOnce(&mut CertificateTemplate) 
 }
 
 /// A question with everything it needs; fields are set as a test wants them.
+#[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) target: Certificate,
     pub(crate) anchors: Anchors,
