@@ -71,7 +71,6 @@ impl Counts {
         begin(&self.notices, "outcome", &["applied", "learned", "obsolete", "owed", "aside"]);
         begin(&self.applied, "source", &["inline", "difference", "object", "repository"]);
         begin(&self.aside, "reason", ASIDE);
-        begin(&self.answers, "outcome", &["valid", "revoked", "invalid", "indeterminate"]);
         self.conflicts.add(&[], 0);
         self.owed.set(&[], 0.0);
     }
