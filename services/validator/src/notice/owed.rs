@@ -120,7 +120,9 @@ pub(crate) async fn work(walk: Arc<Walk>) {
 pub(crate) async fn look(walk: &Walk) -> Result<(), JournalError> {
     for owed in walk.journal.owed(None)? {
         let outcome = match decode::<CrlNotice>(&owed.body) {
-            Ok(notice) => walk.take_crl(notice, &owed.subject, Instant::now(), Reach::Repositories).await?,
+            Ok(notice) => {
+                Box::pin(walk.take_crl(notice, &owed.subject, Instant::now(), Reach::Repositories)).await?
+            }
             Err(_) => Outcome::Obsolete,
         };
         match outcome {

@@ -148,7 +148,8 @@ impl Walk {
             Ok(Incoming::Heartbeat(_)) => return Ok(Outcome::Obsolete),
             Ok(Incoming::Certificate(notice)) => certificates::learn(self, &notice).await?,
             Ok(Incoming::Crl(notice)) => {
-                self.take_crl(*notice, &message.subject, arrived, Reach::Broker).await?
+                // Apart, so that what holds it stays small.
+                Box::pin(self.take_crl(*notice, &message.subject, arrived, Reach::Broker)).await?
             }
             Err(unreadable) => Outcome::Aside { word: unreadable.word(), why: unreadable.to_string() },
         };
