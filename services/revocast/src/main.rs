@@ -16,6 +16,7 @@ mod notices;
 mod output;
 mod service;
 mod status;
+mod unsubscribe;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::unsubscribe::{self, UnsubscribeArgs};
 
 #[derive(Subcommand)]
 pub(crate) enum AuthorityVerb {
@@ -26,6 +27,13 @@ pub(crate) enum ValidatorVerb {
     /// Example: revocast validator run --config ops/validator.toml
     #[command(verbatim_doc_comment)]
     Run(RunArgs),
+    /// Stop the subscriptions of a validator that is gone for good: no watermark waits for it any more.
+    ///
+    /// Exit code 1 if one was not stopped.
+    ///
+    /// Example: revocast validator unsubscribe validator-7
+    #[command(verbatim_doc_comment)]
+    Unsubscribe(UnsubscribeArgs),
 }
 
 #[derive(Subcommand)]
@@ -71,8 +79,10 @@ pub(crate) fn authority(verb: AuthorityVerb, output: &Output) -> Result<Exit, Fa
 }
 
 pub(crate) fn validator(verb: ValidatorVerb, output: &Output) -> Result<Exit, Failure> {
-    let ValidatorVerb::Run(args) = verb;
-    serve("validator", &args, output, revocast_validator::run)
+    match verb {
+        ValidatorVerb::Run(args) => serve("validator", &args, output, revocast_validator::run),
+        ValidatorVerb::Unsubscribe(args) => unsubscribe::run(&args, output),
+    }
 }
 
 pub(crate) fn repository(verb: RepositoryVerb, output: &Output) -> Result<Exit, Failure> {

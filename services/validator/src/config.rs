@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
 use crate::doors::events::EventsConfig;
+use crate::freshness::FreshnessConfig;
 use crate::paths::PathsConfig;
+use crate::polling::PollingConfig;
 use crate::question::DiscoveryConfig;
 use crate::state::HistoryConfig;
 use crate::watch::WatchConfig;
@@ -44,6 +46,8 @@ pub struct ValidatorConfig {
     /// How long a subscription lives without renewal; it is renewed at a third of it.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
+    /// Whether it unsubscribes when it is stopped: then no watermark waits for it any more.
+    pub unsubscribe_on_stop: bool,
     /// The largest CRL that it takes in, in octets.
     pub max_crl_bytes: usize,
     /// How many notices are worked on at once.
@@ -63,6 +67,10 @@ pub struct ValidatorConfig {
     pub events: EventsConfig,
     /// What is kept of the past, for questions about it.
     pub history: HistoryConfig,
+    /// When it is asked whether the streams' newest is known, and when it counts as not known.
+    pub freshness: FreshnessConfig,
+    /// How repositories are asked for CRLs that nobody announces.
+    pub polling: PollingConfig,
     /// How the broker is reached.
     pub bus: BusConfig,
     /// How repositories are reached.
@@ -91,6 +99,7 @@ impl Default for ValidatorConfig {
             subscribe: Subscribe::All,
             payload: Payload::Full,
             lease: Duration::from_secs(60),
+            unsubscribe_on_stop: false,
             max_crl_bytes: 256 << 20,
             concurrent_notices: 32,
             concurrent_questions: 256,
@@ -100,6 +109,8 @@ impl Default for ValidatorConfig {
             requests: RequestLimits::default(),
             events: EventsConfig::default(),
             history: HistoryConfig::default(),
+            freshness: FreshnessConfig::default(),
+            polling: PollingConfig::default(),
             bus: BusConfig::default(),
             fetch: FetchConfig::default(),
             discovery: DiscoveryConfig::default(),
@@ -118,6 +129,8 @@ pub enum Subscribe {
     /// Every issuer.
     #[default]
     All,
+    /// The anchors, and every CA that leads to one, as they become known.
+    Anchors,
     /// These issuers only.
     Issuers(Vec<IssuerId>),
 }
@@ -147,7 +160,7 @@ pub struct PolicyConfig {
     /// A certificate is indeterminate if its CRL was issued longer ago than this.
     #[serde(with = "humantime_serde")]
     pub max_crl_age: Option<Duration>,
-    /// The answer is indeterminate once the validator has been without contact to the broker for longer than this.
+    /// The answer is indeterminate once nothing proves, for longer than this, that the streams' newest is known.
     #[serde(with = "humantime_serde")]
     pub fresh_within: Option<Duration>,
 }

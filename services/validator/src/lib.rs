@@ -5,8 +5,9 @@
 //! a path that is kept or else a search (the path engine of `revocast-pki` over the live state), answer; [`paths`] keeps
 //! what was found and shares it with the fleet. [`acquire`] gets a certificate and puts that question about it;
 //! [`elsewhere`] asks repositories and URLs for both. What both walks share is [`state`]: the live CRLs and certificates
-//! that readers see, and the journal that survives a kill. [`bridge`] serves validators of other broker domains. [`run`]
-//! begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
+//! that readers see, and the journal that survives a kill. Beside them, [`freshness`] tells up to when the fleet's newest
+//! is provably known, [`polling`] asks repositories where nobody tells, and [`bridge`] serves validators of other broker
+//! domains. [`run`] begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
@@ -14,10 +15,13 @@ mod config;
 mod doors;
 mod elsewhere;
 mod events;
+mod freshness;
 mod local;
 mod metrics;
 mod notice;
 mod paths;
+mod places;
+mod polling;
 mod question;
 pub mod replay;
 mod run;
@@ -29,8 +33,10 @@ pub use acquire::AcquireConfig;
 pub use bridge::{BridgeConfig, SpeaksFor};
 pub use config::{PolicyConfig, Revocation, Subscribe, ValidatorConfig};
 pub use doors::events::EventsConfig;
+pub use freshness::FreshnessConfig;
 pub use local::{Local, NotEnforced, Ways};
 pub use paths::PathsConfig;
+pub use polling::PollingConfig;
 pub use question::{DiscoveryConfig, Policies, PolicyError};
 pub use run::{RunError, run};
 pub use state::HistoryConfig;

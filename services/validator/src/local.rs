@@ -17,11 +17,11 @@ use revocast_store::read_certificates;
 use tokio::sync::Semaphore;
 
 use crate::config::ValidatorConfig;
+use crate::freshness::Freshness;
 use crate::metrics::Counts;
 use crate::notice::dedup::standing;
 use crate::notice::verify::Verifier;
 use crate::paths::Paths;
-use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError};
 use crate::state::{Enforced, Live};
 
@@ -72,7 +72,8 @@ impl Local {
             journal: None,
             policies: policies.clone(),
             paths: Paths::new(&config.paths, metrics).0,
-            freshness: Freshness::default(),
+            freshness: Freshness::new(&config.freshness),
+            demand: None,
             clock,
             counts: Counts::new(metrics),
             adopted: Arc::default(),

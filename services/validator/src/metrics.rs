@@ -3,6 +3,20 @@
 use revocast_daemon::{Counter, Gauge, Histogram, Metrics, Series};
 use revocast_messages::Outcome;
 
+/// Why messages are put aside.
+const ASIDE: &[&str] = &[
+    "subject",
+    "stream",
+    "version",
+    "size",
+    "undecodable",
+    "disagreement",
+    "certificate",
+    "limit",
+    "unverifiable",
+    "given_up",
+];
+
 /// The validator's series, under the names that exporters of this field use where there are such.
 #[derive(Clone)]
 pub(crate) struct Counts {
@@ -29,7 +43,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn new(metrics: &Metrics) -> Counts {
-        Counts {
+        let counts = Counts {
             notices: metrics.counter("revocast_notices", "notices by what became of them"),
             applied: metrics.counter("revocast_crls_applied", "CRLs that came to be enforced, by source"),
             aside: metrics.counter("revocast_put_aside", "messages put aside, by reason"),
@@ -43,7 +57,22 @@ impl Counts {
                 "x509_crl_next_update",
                 "nextUpdate of the CRL that is enforced, seconds since the epoch",
             ),
-        }
+        };
+        counts.begin();
+        counts
+    }
+
+    /// A series that begins with its first event hides that event from `increase`: each begins at zero, as far as its
+    /// labels are known.
+    fn begin(&self) {
+        let begin = |counter: &Counter, label: &str, values: &[&str]| {
+            values.iter().for_each(|value| counter.add(&[(label, value)], 0));
+        };
+        begin(&self.notices, "outcome", &["applied", "learned", "obsolete", "owed", "aside"]);
+        begin(&self.applied, "source", &["inline", "difference", "object", "repository"]);
+        begin(&self.aside, "reason", ASIDE);
+        self.conflicts.add(&[], 0);
+        self.owed.set(&[], 0.0);
     }
 }
 

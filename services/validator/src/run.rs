@@ -27,22 +27,24 @@ use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
 use crate::elsewhere::Elsewhere;
 use crate::events::Events;
+use crate::freshness::{self, Freshness, FreshnessCounts, Proofs};
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
 use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
+use crate::notice::owed::Debts;
 use crate::notice::plan::Repositories;
 use crate::notice::receipt::{Receipts, Told};
 use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
-use crate::notice::{Outcome, Walk, aside, intake, owed};
+use crate::notice::{Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
+use crate::polling::{self, Board, Demand};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
-use crate::question::judge::Freshness;
 use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
-use crate::subscribe::subscribe;
+use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
 
 /// Why the service ended before it was told to.
@@ -80,7 +82,7 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 const READINESS_LOOK: Duration = Duration::from_millis(20);
 /// Answers over HTTP that are under way get this long at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
-/// Receipts that are still to be told get this long at the end.
+/// Receipts that are still to be told, and goodbyes, get this long at the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Runs the service until `context.stop`.
@@ -112,7 +114,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let bus = Bus::connect_eventually(&config.bus, &name).await?;
     let fetcher = Fetcher::new(config.fetch.clone())?;
     let elsewhere = Elsewhere::new(&bus, fetcher.clone());
-    let nudge = Arc::new(Notify::new());
+    let debts = Arc::new(Debts::default());
     let discover = Discover::new(DiscoverParts {
         elsewhere: elsewhere.clone(),
         live: live.clone(),
@@ -123,13 +125,17 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             journal: journal.clone(),
             events: events.clone(),
             clock: context.clock.clone(),
-            nudge: nudge.clone(),
+            debts: debts.clone(),
         },
         clock: context.clock.clone(),
         config: config.discovery.clone(),
         counts: DiscoveryCounts::new(&context.metrics),
     });
-    let freshness = Freshness::default();
+    let adopted = Arc::new(Notify::new());
+    let freshness = Freshness::new(&config.freshness);
+    let board = Arc::new(Board::new(&config.polling));
+    let clock = context.clock.clone();
+    let demand = Demand::new(&config.polling, board.clone(), live.clone(), policies.clone(), clock);
     let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
     let judge = Judge {
         live: live.clone(),
@@ -137,9 +143,10 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         policies,
         paths: known_paths,
         freshness: freshness.clone(),
+        demand: Some(demand.clone()),
         clock: context.clock.clone(),
         counts: counts.clone(),
-        adopted: nudge.clone(),
+        adopted: adopted.clone(),
         instance: config.instance.clone(),
         deadline: config.question_deadline,
         discover: Some(discover),
@@ -171,11 +178,13 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         verifier,
         sources: Sources::Fleet(Box::new(Fetch::new(
             &bus,
-            fetcher,
+            fetcher.clone(),
             config.instance.clone(),
             config.max_crl_bytes,
         ))),
         repositories: Repositories { prefixes: config.repositories.clone() },
+        board,
+        debts,
         receipts: receipts.clone(),
         aside,
         counts,
@@ -185,19 +194,21 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
+    let asking = polling::Needs { walk: &walk, fetcher, bus: &bus, freshness: &freshness, config: &config };
+    asking.start(&demand, &context.metrics, &mut tasks);
     let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
         let places = config.concurrent_notices.max(1);
         let gate = Arc::new(Semaphore::new(places));
         let position = Arc::new(Position::new(stream, gate.clone(), places));
         positions.push(position.clone());
+        let proofs = Proofs::new(stream, freshness.clone(), context.clock.clone());
         let following = Following {
             stream,
             walk: walk.clone(),
             bus: bus.clone(),
             context: context.clone(),
-            nudge: nudge.clone(),
-            freshness: freshness.clone(),
+            proofs: proofs.clone(),
             gate,
             places,
             position,
@@ -205,8 +216,23 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
             failed: Arc::default(),
         };
         tasks.spawn(following.run());
+        let (bus, interval) = (bus.clone(), config.freshness.probe);
+        tasks.spawn(async move { proofs.probe(&bus, interval).await });
     }
-    tasks.spawn(owed::retry(walk.clone(), nudge));
+    tasks.spawn({
+        let (context, counts) = (context.clone(), FreshnessCounts::new(&context.metrics));
+        async move { freshness::show(&freshness, &counts, &context.health, &context.clock).await }
+    });
+    tasks.spawn(owed::work(walk.clone()));
+    tasks.spawn({
+        let debts = walk.debts.clone();
+        async move {
+            loop {
+                adopted.notified().await;
+                debts.certificate_came();
+            }
+        }
+    });
     paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
     tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
     tasks.spawn({
@@ -217,11 +243,19 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         let (bus, instance, receipts) = (bus.clone(), config.instance.clone(), receipts.clone());
         async move { receipts.publish(&bus, &instance).await }
     });
+    let subscriber = Arc::new(Subscriber {
+        bus: bus.clone(),
+        walk,
+        validator: config.instance.clone(),
+        wish: config.subscribe.clone(),
+        payload: config.payload,
+        lease: config.lease,
+        health: context.health.clone(),
+        states: Mutex::default(),
+    });
     tasks.spawn({
-        let (bus, config, health) = (bus.clone(), config.clone(), context.health.clone());
-        async move {
-            subscribe(&bus, &config.instance, &config.subscribe, config.payload, config.lease, &health).await;
-        }
+        let subscriber = subscriber.clone();
+        async move { subscriber.work().await }
     });
     let requests = config.acquire.concurrent;
     tasks.spawn({
@@ -249,7 +283,13 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     // Questions over HTTP that are under way get as long as those over NATS.
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
-    let _ = tokio::time::timeout(LAST_WORDS, receipts.flush(&bus, &config.instance)).await;
+    let leave = async {
+        if config.unsubscribe_on_stop {
+            subscriber.leave().await;
+        }
+    };
+    let last_words = futures::future::join(receipts.flush(&bus, &config.instance), leave);
+    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
     bus.close().await;
     Ok(())
 }
@@ -363,8 +403,7 @@ struct Following {
     walk: Arc<Walk>,
     bus: Bus,
     context: Context,
-    nudge: Arc<Notify>,
-    freshness: Freshness,
+    proofs: Proofs,
     gate: Arc<Semaphore>,
     /// How many permits the gate has in all.
     places: usize,
@@ -407,33 +446,32 @@ impl Following {
                             self.take(head, false).await;
                         }
                     }
-                    Followed::Attached { heads, resync } => {
+                    Followed::Attached { heads, resync, after } => {
                         attached = true;
                         self.position.attached(true);
+                        let attachment = self.proofs.reading().attached(after);
                         info!(stream = self.stream, heads, ?resync, "following");
                         for head in held_back.drain(..) {
                             self.take(head, false).await;
                         }
-                        self.is_attached();
+                        self.is_attached(attachment);
                     }
                     Followed::Next(message) => {
                         self.position.told(&message);
-                        self.progress().begin(message.sequence);
+                        let (sequence, stored_at_ms) = (message.sequence, message.stored_at_ms());
+                        self.progress().begin(sequence);
                         self.take(message, true).await;
+                        self.proofs.taken(sequence, stored_at_ms);
                     }
                     Followed::Detached { why } => {
                         attached = false;
                         self.position.attached(false);
                         held_back.clear();
+                        self.proofs.reading().detached();
                         self.context.health.degraded(self.stream, why);
                     }
                 },
-                _ = ticking.tick() => {
-                    if attached {
-                        self.freshness.touch(self.walk.clock.now_ms());
-                    }
-                    self.write_checkpoint();
-                }
+                _ = ticking.tick() => self.write_checkpoint(),
                 () = self.failed.notified() => return,
             }
         }
@@ -445,11 +483,10 @@ impl Following {
 
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
     /// since one slow repository must not hold up the next notice.
-    fn is_attached(&self) {
+    fn is_attached(&self, attachment: u64) {
         let (gate, places, stream, journal) =
             (self.gate.clone(), self.places, self.stream, self.walk.journal.clone());
-        let (health, freshness, clock) =
-            (self.context.health.clone(), self.freshness.clone(), self.walk.clock.clone());
+        let (health, proofs) = (self.context.health.clone(), self.proofs.clone());
         tokio::spawn(async move {
             let settled = async {
                 while gate.available_permits() < places || journal.debts().is_ok_and(|debts| debts > 0) {
@@ -461,22 +498,18 @@ impl Following {
             if stream == subjects::NOTICES {
                 health.well("broker");
             }
-            freshness.touch(clock.now_ms());
+            proofs.reading().settled(attachment);
         });
     }
 
     /// Works on a message beside others; waits only when too many are under way.
     async fn take(&self, message: Stored, counted: bool) {
         let Ok(permit) = self.gate.clone().acquire_owned().await else { return };
-        let (walk, nudge, failed) = (self.walk.clone(), self.nudge.clone(), self.failed.clone());
+        let (walk, failed) = (self.walk.clone(), self.failed.clone());
         let (progress, stream) = (self.progress.clone(), self.stream);
         tokio::spawn(async move {
             let _permit: OwnedSemaphorePermit = permit;
-            let finished = walk.finish(stream, &message).await;
-            if matches!(finished, Ok(Outcome::Learned)) {
-                nudge.notify_one();
-            }
-            match finished {
+            match walk.finish(stream, &message).await {
                 Ok(_) if counted => {
                     progress.lock().unwrap_or_else(PoisonError::into_inner).done(message.checkpoint());
                 }

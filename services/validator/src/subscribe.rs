@@ -1,73 +1,211 @@
 //! Subscribes by message, and renews (function 410 of the original). Whoever is responsible answers: the authority,
 //! else the repository, else a watcher; until somebody does, the validator follows the streams all the same, but no
-//! watermark waits for it.
+//! watermark waits for it. Only an explicit stop leaves the watermark: a lease that lapses makes the validator unknown.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use revocast_bus::{Bus, BusError};
-use revocast_daemon::Health;
+use revocast_daemon::{Health, blocking};
 use revocast_messages::{
-    Instance, Interest, Payload, SubscriptionAnswer, SubscriptionRequest, decode, encode,
+    Instance, Interest, Message, Payload, SubscriptionAnswer, SubscriptionRequest, decode, encode,
 };
 use revocast_pki::identity::IssuerId;
+use revocast_pki::name::Name;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::config::Subscribe;
+use crate::notice::Walk;
 
 /// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// After a refusal or silence it is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// After a refusal or silence it is asked again, later each time up to the pace of renewal.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked what is to be asked.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often it is looked which issuers the anchors lead to.
+const ISSUERS_INTERVAL: Duration = Duration::from_secs(5);
+/// With more issuers than these a validator subscribes to all: one request instead of thousands.
+const MAX_ISSUERS: usize = 1_024;
+/// Requests under way at once.
+const CONCURRENCY: usize = 16;
+/// Octets of URLs in one request, half of what a request may have.
+const MAX_LOCATIONS_SIZE: usize = SubscriptionRequest::MAX_BYTES / 2;
 
-/// Keeps the subscriptions alive for as long as it is polled.
-pub(crate) async fn subscribe(
-    bus: &Bus,
-    validator: &Instance,
-    wish: &Subscribe,
-    payload: Payload,
-    lease: Duration,
-    health: &Health,
-) {
-    let issuers: Vec<Option<IssuerId>> = match wish {
-        Subscribe::All => vec![None],
-        Subscribe::Issuers(issuers) => issuers.iter().copied().map(Some).collect(),
-    };
-    let lease_s = u32::try_from(lease.as_secs().max(1)).unwrap_or(u32::MAX);
-    let mut known = false;
-    loop {
-        let mut settled = true;
-        for issuer in &issuers {
-            let interest = Interest::Start { payload, lease_s };
-            let request = SubscriptionRequest {
-                validator: validator.clone(),
-                issuer: *issuer,
-                interest,
-                locations: Vec::new(),
-            };
-            match ask(bus, &request).await {
-                Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {
-                    if !known {
-                        info!(%role, %instance, scopes = scopes.len(), "subscribed");
-                    }
-                }
-                Ok(SubscriptionAnswer::Refused { why }) => {
-                    settled = false;
-                    warn!(%why, "the subscription is refused");
-                    health.degraded("subscription", why);
-                }
-                Ok(SubscriptionAnswer::Stopped) => settled = false,
-                Err(error) => {
-                    settled = false;
-                    debug!(%error, "nobody answers subscriptions");
-                    health.degraded("subscription", error.to_string());
-                }
+/// Whose CRLs: one issuer's, or everybody's.
+type Wish = Option<IssuerId>;
+
+/// Keeps subscriptions alive.
+pub(crate) struct Subscriber {
+    pub bus: Bus,
+    pub walk: Arc<Walk>,
+    pub validator: Instance,
+    pub wish: Subscribe,
+    pub payload: Payload,
+    pub lease: Duration,
+    pub health: Health,
+    /// What was asked, and what came of it.
+    pub states: Mutex<BTreeMap<Wish, State>>,
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    next: Instant,
+    pause: Duration,
+    /// The issuer's name, where it is known.
+    name: Option<Name>,
+    /// `None` while it stands, or was not asked for yet.
+    trouble: Option<String>,
+    stands: bool,
+}
+
+impl Subscriber {
+    /// Keeps the subscriptions alive for as long as it is polled.
+    pub(crate) async fn work(&self) {
+        let mut issuers_at = Instant::now();
+        loop {
+            if issuers_at <= Instant::now() {
+                self.adjust(self.wishes().await);
+                issuers_at = Instant::now() + ISSUERS_INTERVAL;
+            }
+            let due = self.due();
+            futures::stream::iter(due)
+                .for_each_concurrent(CONCURRENCY, |wish| async move {
+                    let asked = self.ask(wish, self.start()).await;
+                    self.take(wish, asked);
+                })
+                .await;
+            self.tell();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Says to whoever is responsible that this validator leaves.
+    pub(crate) async fn leave(&self) {
+        let stands = |(wish, state): (&Wish, &State)| state.stands.then_some(*wish);
+        let standing: Vec<Wish> = self.states().iter().filter_map(stands).collect();
+        let asking = standing.into_iter().map(|wish| self.ask(wish, Interest::Stop));
+        for asked in futures::future::join_all(asking).await {
+            match asked {
+                Ok(SubscriptionAnswer::Stopped) => info!("unsubscribed"),
+                Ok(answer) => warn!(?answer, "the subscription was not stopped"),
+                Err(error) => warn!(%error, "the subscription was not stopped; its lease lapses"),
             }
         }
-        if settled {
-            health.well("subscription");
+    }
+
+    fn start(&self) -> Interest {
+        let lease_s = u32::try_from(self.lease.as_secs().max(1)).unwrap_or(u32::MAX);
+        Interest::Start { payload: self.payload, lease_s }
+    }
+
+    /// Whose CRLs are wished for at this moment.
+    async fn wishes(&self) -> BTreeMap<Wish, Option<Name>> {
+        match &self.wish {
+            Subscribe::All => BTreeMap::from([(None, None)]),
+            Subscribe::Issuers(issuers) => issuers.iter().map(|issuer| (Some(*issuer), None)).collect(),
+            Subscribe::Anchors => {
+                let (walk, now_s) = (self.walk.clone(), self.walk.clock.now_s());
+                let issuers = blocking(move || walk.verifier.issuers(&walk.live, now_s)).await;
+                if issuers.len() > MAX_ISSUERS {
+                    return BTreeMap::from([(None, None)]);
+                }
+                issuers.into_iter().map(|(issuer, name)| (Some(issuer), Some(name))).collect()
+            }
         }
-        known = settled;
-        tokio::time::sleep(if settled { lease / 3 } else { PAUSE }).await;
+    }
+
+    fn adjust(&self, wishes: BTreeMap<Wish, Option<Name>>) {
+        let mut states = self.states();
+        // What is not wished for any more lapses by itself: the issuer may come back with the next certificate.
+        states.retain(|wish, _| wishes.contains_key(wish));
+        for (wish, name) in wishes {
+            states.entry(wish).or_insert_with(|| State {
+                next: Instant::now(),
+                pause: FIRST_PAUSE,
+                name,
+                trouble: None,
+                stands: false,
+            });
+        }
+    }
+
+    fn due(&self) -> Vec<Wish> {
+        let now = Instant::now();
+        self.states().iter().filter(|(_, state)| state.next <= now).map(|(wish, _)| *wish).collect()
+    }
+
+    fn take(&self, wish: Wish, asked: Result<SubscriptionAnswer, BusError>) {
+        let mut states = self.states();
+        let Some(state) = states.get_mut(&wish) else { return };
+        let whose = wish.map_or_else(|| "all issuers".to_owned(), |issuer| format!("issuer {issuer}"));
+        state.trouble = match asked {
+            Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {
+                if !state.stands {
+                    info!(%role, %instance, %whose, scopes = scopes.len(), "subscribed");
+                }
+                None
+            }
+            Ok(SubscriptionAnswer::Refused { why }) => {
+                warn!(%whose, %why, "the subscription is refused");
+                Some(format!("{whose}: {why}"))
+            }
+            Ok(SubscriptionAnswer::Stopped) => Some(format!("{whose}: stopped")),
+            Err(error) => {
+                debug!(%whose, %error, "nobody answers the subscription");
+                Some(format!("{whose}: {error}"))
+            }
+        };
+        let renewal = self.lease / 3;
+        state.stands = state.trouble.is_none();
+        let pause = if state.stands { renewal } else { state.pause.min(renewal) };
+        state.pause = if state.stands { FIRST_PAUSE } else { state.pause * 2 };
+        state.next = Instant::now() + pause;
+    }
+
+    fn tell(&self) {
+        let states = self.states();
+        let mut troubles = states.values().filter_map(|state| state.trouble.as_ref());
+        match troubles.next() {
+            None => self.health.well("subscription"),
+            Some(first) => match troubles.count() {
+                0 => self.health.degraded("subscription", first.clone()),
+                more => self.health.degraded("subscription", format!("{first}; and {more} more")),
+            },
+        }
+    }
+
+    async fn ask(&self, wish: Wish, interest: Interest) -> Result<SubscriptionAnswer, BusError> {
+        let request = SubscriptionRequest {
+            validator: self.validator.clone(),
+            issuer: wish,
+            interest,
+            locations: self.locations(wish),
+        };
+        ask(&self.bus, &request).await
+    }
+
+    /// Where the issuer's CRLs are, by certificates that lead to an anchor: it tells watchers what to watch.
+    fn locations(&self, wish: Wish) -> Vec<String> {
+        let name = self.states().get(&wish).and_then(|state| state.name.clone());
+        if wish.is_some() && name.is_none() {
+            return Vec::new();
+        }
+        let mut room = MAX_LOCATIONS_SIZE;
+        let urls = self.walk.board.urls_of(name.as_ref(), MAX_ISSUERS);
+        let fits = |url: &String| {
+            room = room.saturating_sub(url.len() + 8);
+            room > 0
+        };
+        urls.into_iter().take_while(fits).collect()
+    }
+
+    fn states(&self) -> MutexGuard<'_, BTreeMap<Wish, State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
 
 use revocast_fetch::Validators;
 use revocast_pki::identity::Digest;
@@ -15,9 +14,6 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 const VERSION: u32 = 1;
-
-/// A time of last modification counts once it is this old: a second by the host's clock, and our clocks differ.
-const YOUNG: Duration = Duration::from_secs(60);
 
 /// What a URL gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,20 +32,9 @@ struct File {
 }
 
 impl Polled {
-    /// What was fetched at `now_ms`. A time, or a weak tag made from one, that was young then is left out: the host may
-    /// have put another document there within the same second (RFC 9110 8.8.2.2), and it would never be fetched.
-    pub(crate) fn new(digest: Digest, mut validators: Validators, now_ms: i64) -> Polled {
-        let is_strong = validators.etag.as_ref().is_some_and(|tag| !tag.starts_with("W/"));
-        let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
-        let is_young = |date: &String| {
-            let modified = httpdate::parse_http_date(date).ok();
-            let since_epoch = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
-            since_epoch.is_none_or(|modified| modified + YOUNG > now)
-        };
-        if !is_strong && validators.last_modified.as_ref().is_some_and(is_young) {
-            validators = Validators::default();
-        }
-        Polled { digest, validators }
+    /// What was fetched at `now_ms`.
+    pub(crate) fn new(digest: Digest, validators: Validators, now_ms: i64) -> Polled {
+        Polled { digest, validators: validators.settled(now_ms) }
     }
 }
 
@@ -144,25 +129,6 @@ mod tests {
     fn polled(document: &[u8]) -> Polled {
         let validators = Validators { url: URL.into(), etag: Some("\"1\"".into()), last_modified: None };
         Polled { digest: Digest::of(document), validators }
-    }
-
-    #[test]
-    fn a_young_time_does_not_count_unless_a_strong_tag_stands_beside_it() {
-        const MODIFIED_MS: i64 = 784_111_777_000;
-        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
-        for (etag, age_s, counts) in [
-            (None, 0, false),
-            (None, 59, false),
-            (None, -5, false),
-            (None, 61, true),
-            (Some("W/\"1\""), 1, false),
-            (Some("\"1\""), 1, true),
-        ] {
-            let validators =
-                Validators { url: URL.into(), etag: etag.map(Into::into), last_modified: date.clone() };
-            let polled = Polled::new(Digest::of(b"x"), validators, MODIFIED_MS + age_s * 1_000);
-            assert_eq!(polled.validators != Validators::default(), counts, "{etag:?} {age_s} s old");
-        }
     }
 
     #[test]

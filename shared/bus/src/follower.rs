@@ -55,6 +55,8 @@ pub enum Followed {
         heads: u64,
         /// Set when the checkpoint did not fit the stream.
         resync: Option<Resync>,
+        /// What is told next has a sequence above this; everything up to it was told, or is in the heads.
+        after: u64,
     },
     /// The next message in order.
     Next(Stored),
@@ -217,7 +219,7 @@ impl Walk {
         self.resume = Some((state.created.clone(), next));
         let consumer = self.consumer(DeliverPolicy::ByStartSequence { start_sequence: next.max(1) }).await?;
         self.contact.send_replace(Contact::Attached);
-        self.say(Followed::Attached { heads, resync }).await?;
+        self.say(Followed::Attached { heads, resync, after: next.saturating_sub(1) }).await?;
         self.follow(&consumer, &state.created).await
     }
 

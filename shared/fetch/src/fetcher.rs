@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,29 @@ pub struct Validators {
     pub etag: Option<String>,
     /// Last-Modified.
     pub last_modified: Option<String>,
+}
+
+/// A time of last modification counts once it is this old: it is a second by the host's clock, and clocks differ.
+const YOUNG: Duration = Duration::from_secs(60);
+
+impl Validators {
+    /// What may be relied upon of validators that came at `now_ms`. A time, or a weak tag made from one, that was young
+    /// then is left out: the host may have put another document there within the same second (RFC 9110 8.8.2.2), and it
+    /// would never be fetched.
+    #[must_use]
+    pub fn settled(self, now_ms: i64) -> Validators {
+        let is_strong = self.etag.as_ref().is_some_and(|tag| !tag.starts_with("W/"));
+        let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
+        let is_young = |date: &String| {
+            let modified = httpdate::parse_http_date(date).ok();
+            let since_epoch = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
+            since_epoch.is_none_or(|modified| modified + YOUNG > now)
+        };
+        if !is_strong && self.last_modified.as_ref().is_some_and(is_young) {
+            return Validators::default();
+        }
+        self
+    }
 }
 
 /// What was had.
@@ -209,6 +232,32 @@ impl Inner {
         match target.scheme {
             Scheme::Ldap | Scheme::Ldaps => ldap::search(stream, &exchange).await,
             _ => http::get(stream, &exchange, validators).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_young_time_does_not_count_unless_a_strong_tag_stands_beside_it() {
+        const MODIFIED_MS: i64 = 784_111_777_000;
+        for (etag, age_s, counts) in [
+            (None, 0, false),
+            (None, 59, false),
+            (None, -5, false),
+            (None, 61, true),
+            (Some("W/\"1\""), 1, false),
+            (Some("\"1\""), 1, true),
+        ] {
+            let validators = Validators {
+                url: "http://h/x".into(),
+                etag: etag.map(Into::into),
+                last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".into()),
+            };
+            let settled = validators.settled(MODIFIED_MS + age_s * 1_000);
+            assert_eq!(settled != Validators::default(), counts, "{etag:?} {age_s} s old");
         }
     }
 }

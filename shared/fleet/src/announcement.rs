@@ -16,8 +16,8 @@ pub enum Announcement {
         notice: Box<CrlNotice>,
         /// The CRL itself.
         crl: Crl,
-        /// A certificate of the key that signed it.
-        signer: Certificate,
+        /// SubjectPublicKeyInfo DER of the key that signed it.
+        signer: Vec<u8>,
     },
     /// A certificate is there.
     Certificate(CertificateNotice),
@@ -33,8 +33,19 @@ impl Announcement {
         origin: Origin,
         locations: Vec<String>,
     ) -> Announcement {
-        let notice = notice_of(crl, before, signer.as_issuer(), origin, locations);
-        Announcement::Crl { notice: Box::new(notice), crl: crl.clone(), signer: signer.clone() }
+        Announcement::of_found(crl, before, (signer.as_issuer(), signer.spki().to_vec()), origin, locations)
+    }
+
+    /// The same, where the signer is known by its identity and its key (SubjectPublicKeyInfo DER).
+    pub fn of_found(
+        crl: &Crl,
+        before: Option<&Crl>,
+        (issuer, spki): (IssuerId, Vec<u8>),
+        origin: Origin,
+        locations: Vec<String>,
+    ) -> Announcement {
+        let notice = notice_of(crl, before, issuer, origin, locations);
+        Announcement::Crl { notice: Box::new(notice), crl: crl.clone(), signer: spki }
     }
 
     /// That there is `certificate`, which the key of `issuer` signed.

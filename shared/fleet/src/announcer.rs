@@ -112,9 +112,7 @@ async fn publisher(bus: &Bus, role: Role, instance: &Instance) -> Publisher {
 
 async fn publish(publisher: &Publisher, announcement: &Announcement) -> Announced {
     match announcement {
-        Announcement::Crl { notice, crl, signer } => {
-            publisher.publish_crl(notice, crl.der(), signer.spki()).await
-        }
+        Announcement::Crl { notice, crl, signer } => publisher.publish_crl(notice, crl.der(), signer).await,
         Announcement::Certificate(notice) => publisher.publish_certificate(notice).await,
     }
 }

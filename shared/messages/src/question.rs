@@ -176,7 +176,7 @@ pub struct Answer {
     pub policy: String,
     /// Milliseconds since the Unix epoch at which it was judged, by the validator's clock.
     pub judged_at_ms: i64,
-    /// Seconds since the validator last heard from the broker's notice streams; `None` if it never has.
+    /// Seconds for which nothing proves that the newest of the notice streams is known; `None` if nothing ever did.
     pub freshness_s: Option<u32>,
     /// One per certificate asked about.
     pub judgements: Vec<Judgement>,

@@ -14,6 +14,7 @@ use revocast_pki::identity::IssuerId;
 
 use super::chain::chain;
 use super::{Bridge, Home};
+use crate::polling::urls;
 use crate::state::{Enforced, ScopeKey};
 
 /// A scope that takes longer than this is put back and carried later: time enough for the largest CRL on a slow line.
@@ -121,7 +122,8 @@ impl Carrier {
         // Without an object store the CRL must be inside.
         let payload = if self.has_store() { load.payload } else { Payload::Full };
         let (before, origin, told) = (load.before.clone(), self.origin(), crl.clone());
-        let locations = self.home.live.crl_urls(&bare.issuer_name);
+        let issued = self.home.live.issued_by(&bare.issuer_name);
+        let locations = issued.iter().flat_map(urls::of_certificate).collect();
         let notice = move || shaped(&told, before.as_ref(), issuer, origin, locations, payload);
         let notice = blocking(notice).await;
         self.publisher.publish_crl(&notice, crl.der(), signer).await.map(Stands::Told)

@@ -1,16 +1,21 @@
 //! Step 4: carries a step of the plan out. What comes is bytes, believed by nobody yet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use revocast_bus::{Bucket, Bus, BusError, Objects};
-use revocast_daemon::blocking;
+use revocast_bus::{Bucket, Bus, BusError, Lease, Objects};
+use revocast_daemon::{blocking, every};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
 use revocast_pki::crl::{Difference, DifferenceError};
 use tokio::sync::OnceCell;
+use tracing::debug;
 
 use super::plan::Step;
+
+/// A lease lapses after the bucket's 30 seconds; it is renewed at a third of that.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a step brought nothing.
 #[derive(Debug, thiserror::Error)]
@@ -114,15 +119,18 @@ impl Fetch {
         let Some(lease) = leases.lease(&key, self.instance.as_str()).await? else {
             return Err(Unobtained::Leased);
         };
-        // Whoever had the lease until now shared what it got: nobody fetches it again.
-        let shared = objects.has(&notice.digest.to_string()).await.unwrap_or(false);
-        let downloaded = if shared { Err(Unobtained::Leased) } else { self.download(url).await };
-        if let Ok(bytes) = &downloaded {
+        // Whoever held the lease before may have put it there since this validator looked.
+        let stored = objects.get(&notice.digest.to_string(), self.limit).await;
+        let (obtained, lease) = match stored {
+            Ok(bytes) => (Ok(bytes), lease),
+            Err(_) => held(self.download(url), lease, self.instance.as_str()).await,
+        };
+        if let Ok(bytes) = &obtained {
             // A failure here costs the others a download of their own.
             let _ = objects.put(bytes).await;
         }
         lease.release().await;
-        downloaded
+        obtained
     }
 
     async fn download(&self, url: &str) -> Result<Bytes, Unobtained> {
@@ -140,5 +148,22 @@ impl Fetch {
                 Ok((objects, self.bus.bucket(subjects::LEASES).await?))
             })
             .await
+    }
+}
+
+/// Works while the lease is kept alive. One that is lost all the same costs another validator a download, no more.
+pub(crate) async fn held<T>(work: impl Future<Output = T>, mut lease: Lease, holder: &str) -> (T, Lease) {
+    let mut renewing = every(RENEWAL_INTERVAL);
+    renewing.reset();
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return (done, lease),
+            _ = renewing.tick() => {
+                if let Err(error) = lease.renew(holder).await {
+                    debug!(%error, "a lease was not renewed");
+                }
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@
 //! 8. [`receipt`]: tell the fleet
 //! 9. [`checkpoint`]: past notices that are done with
 //!
-//! What cannot be finished now is [`owed`]: durably recorded, retried, and in nobody's way. What can never be is put
-//! [`aside`] with its reason.
+//! What cannot be finished now is [`owed`]: durably recorded, taken up in the order of the [`schedule`], and in nobody's
+//! way. A repository is asked only so, since it may be slow. What can never be finished is put [`aside`] with its reason.
 
 pub(crate) mod aside;
 pub(crate) mod certificates;
@@ -24,6 +24,7 @@ pub(crate) mod owed;
 pub(crate) mod persist;
 pub(crate) mod plan;
 pub(crate) mod receipt;
+mod schedule;
 pub(crate) mod sources;
 pub(crate) mod swap;
 pub(crate) mod verify;

@@ -1,88 +1,241 @@
-//! Debts: notices whose CRL cannot be had or verified yet. Recorded durably, retried with growing pauses and at once
-//! when a certificate arrives, and in nobody's way.
+//! Debts: notices whose CRL cannot be had or verified yet, or has to be fetched from a repository. Recorded durably,
+//! worked on beside the stream, retried with growing pauses and at once when a certificate arrives, in nobody's way.
+//!
+//! The journal holds the debts, [`Schedule`] says whose turn it is, and [`work`] takes the turns.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use revocast_messages::{CrlNotice, decode};
+use bytes::Bytes;
+use revocast_daemon::blocking;
+use revocast_messages::subjects::Subject;
+use revocast_messages::{CrlNotice, Role, decode};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::walk::{Outcome, Walk};
+use super::schedule::{Goal, Schedule, Try};
+use super::walk::{Outcome, Reach, Walk};
 use crate::state::{JournalError, Owed};
 
-/// At most this many notices are owed. Beyond, the newest are put aside and counted.
-const MAX_DEBTS: i64 = 10_000;
 /// Pause before the first retry; doubles.
 const FIRST_PAUSE_MS: i64 = 500;
 /// The longest pause.
 const LONGEST_PAUSE_MS: i64 = 60_000;
-/// After this many tries a debt is put aside: about two days.
+/// After this many tries a debt is given up: about two days.
 const MAX_ATTEMPTS: u32 = 3_000;
-/// How often debts are looked at.
+/// How often it is looked whether debts are due.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Records a notice as owed; `false` when there are too many.
-pub(crate) async fn record(
-    walk: &Walk,
-    subject: &str,
-    body: bytes::Bytes,
-    why: String,
-) -> Result<bool, JournalError> {
-    let owed = Owed {
-        subject: subject.to_owned(),
-        body,
-        attempts: 1,
-        next_at_ms: walk.clock.now_ms() + FIRST_PAUSE_MS,
-        why,
-    };
-    let journal = walk.journal.clone();
-    let recorded = tokio::task::spawn_blocking(move || {
-        if journal.debts()? >= MAX_DEBTS {
-            return Ok(false);
-        }
-        journal.owe(&owed).map(|()| true)
-    });
-    recorded.await.unwrap_or(Ok(false))
+/// What is missing of a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// In words.
+    pub why: String,
+    /// What would end it.
+    pub needs: Needs,
 }
 
-/// Retries debts for as long as it is polled. `nudge` makes all of them due.
-pub(crate) async fn retry(walk: Arc<Walk>, nudge: Arc<Notify>) {
-    let mut nudged = true;
-    loop {
-        if let Err(error) = look(&walk, nudged).await {
-            warn!(%error, "debts cannot be looked at");
-        }
-        nudged = tokio::select! {
-            () = nudge.notified() => true,
-            () = tokio::time::sleep(LOOK) => false,
+/// What a debt waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// That a source has the CRL which does not have it now.
+    Source,
+    /// That a certificate of the signer is known.
+    Signer,
+    /// That a repository at this host is asked, which may take long and was not done yet.
+    Repository(String),
+}
+
+/// All debts of a validator.
+#[derive(Default)]
+pub(crate) struct Debts {
+    schedule: Mutex<Schedule>,
+    woken: Notify,
+}
+
+impl Debts {
+    /// Records a message's notice as owed, durably; `false` when there are too many.
+    pub(crate) async fn record(
+        &self,
+        walk: &Walk,
+        subject: &str,
+        body: Bytes,
+        missing: Missing,
+    ) -> Result<bool, JournalError> {
+        let now_ms = walk.clock.now_ms();
+        let (goal, next_at_ms) = match &missing.needs {
+            Needs::Repository(host) => (Goal::Host(host.clone()), now_ms),
+            Needs::Source | Needs::Signer => (Goal::Broker, now_ms.saturating_add(FIRST_PAUSE_MS)),
         };
+        let unsigned = missing.needs == Needs::Signer;
+        let owed = Owed { subject: subject.to_owned(), body, attempts: 0, next_at_ms, why: missing.why };
+        let id = owed.id();
+        let Some(class) = class_of(subject).filter(|class| self.schedule().has_room(&id, *class)) else {
+            return Ok(false);
+        };
+        let journal = walk.journal.clone();
+        blocking(move || journal.owe(&owed)).await?;
+        let mut schedule = self.schedule();
+        schedule.recorded(id, class, goal, unsigned, next_at_ms);
+        walk.counts.owed.set(&[], schedule.len() as f64);
+        drop(schedule);
+        self.woken.notify_one();
+        Ok(true)
+    }
+
+    /// A certificate came: whatever waits for one is tried again.
+    pub(crate) fn certificate_came(&self) {
+        self.schedule().certificate_came();
+        self.woken.notify_one();
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes up the debts that are due, or all of them.
-pub(crate) async fn look(walk: &Walk, all: bool) -> Result<(), JournalError> {
-    let now = (!all).then(|| walk.clock.now_ms());
-    for owed in walk.journal.owed(now)? {
-        settle(walk, owed).await?;
+/// Works on debts for as long as it is polled.
+pub(crate) async fn work(walk: Arc<Walk>) {
+    let debts = &walk.debts;
+    if let Err(error) = recall(&walk).await {
+        warn!(%error, "debts of before cannot be read; the streams' heads tell them again");
     }
-    walk.counts.owed.set(&[], walk.journal.debts()? as f64);
+    let mut under_way = JoinSet::new();
+    loop {
+        let begun = debts.schedule().begin(walk.clock.now_ms());
+        for one in begun {
+            under_way.spawn(take_turn(walk.clone(), one));
+        }
+        walk.counts.owed.set(&[], debts.schedule().len() as f64);
+        tokio::select! {
+            () = debts.woken.notified() => {}
+            Some(_) = under_way.join_next() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Retries every debt once, one after another: for a walk without a fleet, where nobody works on them.
+pub(crate) async fn look(walk: &Walk) -> Result<(), JournalError> {
+    for owed in walk.journal.owed(None)? {
+        let outcome = match decode::<CrlNotice>(&owed.body) {
+            Ok(notice) => {
+                Box::pin(walk.take_crl(notice, &owed.subject, Instant::now(), Reach::Repositories)).await?
+            }
+            Err(_) => Outcome::Obsolete,
+        };
+        match outcome {
+            Outcome::Owed(missing) => {
+                let attempts = owed.attempts + 1;
+                let next_at_ms = walk.clock.now_ms().saturating_add(pause_ms(attempts, 0.0));
+                walk.journal.owe(&Owed { attempts, next_at_ms, why: missing.why, ..owed })?;
+            }
+            _ => {
+                walk.journal.settle(&owed)?;
+                walk.debts.schedule().forget(&owed.id());
+            }
+        }
+    }
     Ok(())
 }
 
-async fn settle(walk: &Walk, owed: Owed) -> Result<(), JournalError> {
-    let Ok(notice) = decode::<CrlNotice>(&owed.body) else {
-        // Written by another release, or damaged: the stream's head tells it again.
-        return walk.journal.settle(&owed);
-    };
-    match walk.take_crl(notice, &owed.subject, Instant::now()).await? {
-        Outcome::Owed(why) if owed.attempts < MAX_ATTEMPTS => {
-            let pause = FIRST_PAUSE_MS.saturating_mul(1 << owed.attempts.min(20)).min(LONGEST_PAUSE_MS);
-            let jitter = fastrand::i64(0..=pause / 2);
-            let next_at_ms = walk.clock.now_ms() + pause / 2 + jitter;
-            debug!(subject = %owed.subject, %why, "still owed");
-            walk.journal.owe(&Owed { attempts: owed.attempts + 1, next_at_ms, why, ..owed })
+async fn recall(walk: &Walk) -> Result<(), JournalError> {
+    let journal = walk.journal.clone();
+    let recorded = blocking(move || journal.all_debts()).await?;
+    let mut schedule = walk.debts.schedule();
+    for (id, attempts, next_at_ms) in recorded {
+        // Only notices of CRLs are ever recorded.
+        if let Some(class) = class_of(&id.0) {
+            schedule.recalled(id, class, attempts, next_at_ms);
         }
-        _ => walk.journal.settle(&owed),
+    }
+    Ok(())
+}
+
+fn class_of(subject: &str) -> Option<Role> {
+    match subject.parse() {
+        Ok(Subject::CrlNotice { class, .. }) => Some(class),
+        _ => None,
+    }
+}
+
+/// One try of one debt, and what follows from it.
+async fn take_turn(walk: Arc<Walk>, turn: Try) {
+    if let Err(error) = settle(&walk, &turn).await {
+        warn!(%error, "a debt is not written down; it is tried again");
+        let later = walk.clock.now_ms() + LONGEST_PAUSE_MS;
+        walk.debts.schedule().postponed(&turn, turn.goal.clone(), false, turn.attempts, later);
+    }
+}
+
+async fn settle(walk: &Walk, turn: &Try) -> Result<(), JournalError> {
+    let (journal, id) = (walk.journal.clone(), turn.id.clone());
+    let Some(owed) = blocking(move || journal.debt(&id)).await? else {
+        walk.debts.schedule().settled(turn);
+        return Ok(());
+    };
+    // What cannot be read was written by another release, or is damaged: the stream's head tells it again.
+    let outcome = match decode::<CrlNotice>(&owed.body) {
+        Ok(notice) => walk.take_crl(notice, &owed.subject, Instant::now(), reach(&turn.goal)).await?,
+        Err(_) => Outcome::Obsolete,
+    };
+    match outcome {
+        Outcome::Owed(_) if turn.attempts >= MAX_ATTEMPTS => {
+            let why = format!("owed after {MAX_ATTEMPTS} tries");
+            finish(walk, turn, owed, Outcome::Aside { word: "given_up", why }).await
+        }
+        Outcome::Owed(Missing { needs: Needs::Repository(host), .. }) => {
+            let now_ms = walk.clock.now_ms();
+            walk.debts.schedule().postponed(turn, Goal::Host(host), false, turn.attempts, now_ms);
+            walk.debts.woken.notify_one();
+            Ok(())
+        }
+        Outcome::Owed(missing) => postpone(walk, turn, owed, missing).await,
+        finished => finish(walk, turn, owed, finished).await,
+    }
+}
+
+async fn finish(walk: &Walk, turn: &Try, owed: Owed, outcome: Outcome) -> Result<(), JournalError> {
+    walk.tell(&owed.subject, &owed.body, &outcome);
+    let journal = walk.journal.clone();
+    blocking(move || journal.settle(&owed)).await?;
+    walk.debts.schedule().settled(turn);
+    Ok(())
+}
+
+fn reach(goal: &Goal) -> Reach {
+    match goal {
+        Goal::Broker => Reach::Broker,
+        Goal::Host(_) => Reach::Repositories,
+    }
+}
+
+async fn postpone(walk: &Walk, turn: &Try, owed: Owed, missing: Missing) -> Result<(), JournalError> {
+    let attempts = turn.attempts + 1;
+    let next_at_ms = walk.clock.now_ms() + pause_ms(attempts, fastrand::f64());
+    debug!(subject = %owed.subject, why = %missing.why, "still owed");
+    let journal = walk.journal.clone();
+    blocking(move || journal.owe(&Owed { attempts, next_at_ms, why: missing.why, ..owed })).await?;
+    let unsigned = missing.needs == Needs::Signer;
+    walk.debts.schedule().postponed(turn, turn.goal.clone(), unsigned, attempts, next_at_ms);
+    Ok(())
+}
+
+/// Half of a doubling pause, and up to as much by chance, so that validators do not come in step.
+fn pause_ms(attempts: u32, chance: f64) -> i64 {
+    let pause = FIRST_PAUSE_MS.saturating_mul(1 << (attempts - 1).min(20)).min(LONGEST_PAUSE_MS);
+    pause / 2 + (chance * (pause / 2) as f64) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_ceiling_and_differ_by_chance() {
+        let pauses: Vec<i64> = (1..=9).map(|attempts| pause_ms(attempts, 1.0)).collect();
+        assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(pause_ms(3_000, 0.0), LONGEST_PAUSE_MS / 2);
     }
 }

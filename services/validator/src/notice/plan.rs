@@ -40,15 +40,14 @@ pub(crate) struct Repositories {
 }
 
 impl Repositories {
-    /// Whether a location is one that the configuration, or a known certificate of the issuer, names.
-    fn admit(&self, location: &str, named: &[String]) -> bool {
+    /// Whether the configuration names a location.
+    pub(crate) fn admit(&self, location: &str) -> bool {
         self.prefixes.iter().any(|prefix| location.starts_with(prefix.as_str()))
-            || named.iter().any(|url| url == location)
     }
 }
 
-/// The ways to come by a notice's CRL, in the order in which they are tried.
-pub(crate) fn plan(notice: &CrlNotice, live: &Live, repositories: &Repositories) -> Vec<Step> {
+/// The ways to come by a notice's CRL without leaving the broker, in the order in which they are tried.
+pub(crate) fn plan(notice: &CrlNotice, live: &Live) -> Vec<Step> {
     let scope = (notice.issuer, notice.scope, notice.kind);
     let mut steps = Vec::new();
     if let Some(inline) = &notice.crl {
@@ -60,8 +59,17 @@ pub(crate) fn plan(notice: &CrlNotice, live: &Live, repositories: &Repositories)
         steps.push(Step::Difference(base, difference.clone()));
     }
     steps.push(Step::Object);
-    let named = live.crl_urls(&notice.issuer_name);
-    let admitted = notice.locations.iter().filter(|location| repositories.admit(location, &named));
-    steps.extend(admitted.take(MAX_LOCATIONS).cloned().map(Step::Repository));
     steps
+}
+
+/// The repositories that are asked where nothing of that brings it: `named` are those of the notice's locations that
+/// certificates name which lead to an anchor.
+pub(crate) fn plan_repositories(
+    notice: &CrlNotice,
+    repositories: &Repositories,
+    named: &[String],
+) -> Vec<Step> {
+    let admitted =
+        notice.locations.iter().filter(|location| repositories.admit(location) || named.contains(location));
+    admitted.take(MAX_LOCATIONS).cloned().map(Step::Repository).collect()
 }

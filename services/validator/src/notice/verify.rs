@@ -4,16 +4,17 @@
 //! Entitled is a key whose certificate has a path to an anchor of one of this validator's policies (revocation is
 //! left to the questions). Anybody can announce a CRL of an issuer of their own making: it is never taken in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use revocast_messages::{CrlNotice, Source};
 use revocast_pki::asn1::{Asn1Error, Time};
 use revocast_pki::certificate::{Certificate, KeyUsage};
-use revocast_pki::crl::{Crl, IntakeError};
+use revocast_pki::crl::{Crl, Header, IntakeError};
 use revocast_pki::identity::{CertId, IssuerId};
 use revocast_pki::name::Name;
+use revocast_pki::path::CertificateSource;
 
 use crate::question::Policies;
 use crate::question::anchored::leads_to_anchor;
@@ -28,6 +29,9 @@ pub(crate) enum Unverified {
         /// Who should have signed.
         issuer: IssuerId,
     },
+    /// No notice says whose it is, and nobody is known who is entitled to sign for its issuer.
+    #[error("no certificate of its issuer with a path to an anchor is known")]
+    Nobody,
     /// The issuer's name in the notice is none.
     #[error("the issuer's name: {0}")]
     Name(#[from] Asn1Error),
@@ -66,6 +70,11 @@ impl Verified {
         (self.issuer, self.crl.scope(self.issuer), self.crl.kind())
     }
 
+    /// SubjectPublicKeyInfo DER of the key that signed it.
+    pub(crate) fn signer(&self) -> &[u8] {
+        &self.signer
+    }
+
     pub(crate) fn into_parts(self) -> (Crl, Vec<u8>, Source) {
         (self.crl, self.signer, self.source)
     }
@@ -73,6 +82,9 @@ impl Verified {
 
 /// Entitlements are looked up anew after this many seconds: certificates end.
 const ENTITLED_FOR_S: i64 = 60;
+
+/// At most this many keys of a name are tried on one CRL. Real names have two or three at a time.
+const MAX_SIGNERS: usize = 8;
 
 /// At most this many entitlements are remembered.
 const MAX_REMEMBERED: usize = 65_536;
@@ -120,6 +132,63 @@ impl Verifier {
         if verified.scope() == *scope { Ok(verified) } else { Err(Unverified::Other("scope")) }
     }
 
+    /// Whether somebody is known who is entitled to sign for an issuer. Of a name that cannot be read the verification
+    /// will say so. Searches for paths: for a thread that may block.
+    pub(crate) fn knows_signer(&self, issuer: IssuerId, name: Bytes, live: &Live, now_s: i64) -> bool {
+        let at = Time::from_unix(now_s);
+        Name::decode(name).map_or(true, |name| self.signer(issuer, &name, live, at).is_some())
+    }
+
+    /// Reads a CRL that no notice told of, and verifies it by whichever key signed it of those that are entitled to sign
+    /// for its issuer. Searches and hashes: for a thread that may block.
+    pub(crate) fn verify_found(&self, bytes: Bytes, live: &Live, now_s: i64) -> Result<Verified, Unverified> {
+        let header = Header::decode(bytes.clone()).map_err(IntakeError::from)?;
+        let name = header.issuer();
+        let mut failed = Unverified::Nobody;
+        for signer in self.signers(&header, live, Time::from_unix(now_s)) {
+            match Crl::decode_and_verify(bytes.clone(), &signer, &self.policies.widest_algorithms()) {
+                Ok(crl) => {
+                    let issuer = IssuerId::of(name, &signer);
+                    return Ok(Verified { crl, issuer, signer, source: Source::Repository });
+                }
+                Err(error) => failed = error.into(),
+            }
+        }
+        Err(failed)
+    }
+
+    /// The keys that may have signed: anchors of the name, and keys whose certificate has a path to an anchor. The ones
+    /// that the CRL names are first.
+    fn signers(&self, header: &Header, live: &Live, at: Time) -> Vec<Vec<u8>> {
+        let mut found = live.by_subject(header.issuer());
+        found.retain(may_sign_crls);
+        let wanted = header.authority_key_id().and_then(|identifier| identifier.key_id);
+        found.sort_by_key(|certificate| wanted.is_none() || certificate.subject_key_id() != wanted);
+        let entitled = found.into_iter().filter(|certificate| self.is_entitled(certificate, live, at));
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let anchors = self.policies.anchor_keys(header.issuer());
+        for key in anchors.chain(entitled.map(|certificate| certificate.spki().to_vec())) {
+            if keys.len() < MAX_SIGNERS && !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// Whether a certificate leads to an anchor of one of the policies, revocation left aside: then what it says counts.
+    pub(crate) fn is_chained(&self, certificate: &Certificate, live: &Live, now_s: i64) -> bool {
+        self.policies.anchor_certificates().any(|anchor| anchor == certificate)
+            || self.is_entitled(certificate, live, Time::from_unix(now_s))
+    }
+
+    /// Everybody who may sign CRLs: the anchors, and the CAs that lead to one. Searches for paths: for a thread that may
+    /// block.
+    pub(crate) fn issuers(&self, live: &Live, now_s: i64) -> BTreeMap<IssuerId, Name> {
+        let mut known = live.all_certificates();
+        known.retain(|one| one.is_ca() && may_sign_crls(one) && self.is_chained(one, live, now_s));
+        known.iter().map(|one| (one.as_issuer(), one.subject().clone())).collect()
+    }
+
     fn verify_of(
         &self,
         issuer: IssuerId,
@@ -142,11 +211,8 @@ impl Verifier {
         if let Some(anchor) = self.policies.anchor(issuer) {
             return Some(anchor);
         }
-        let signs = |certificate: &Certificate| {
-            certificate.key_usage().is_none_or(|usage| usage.contains(KeyUsage::CRL_SIGN))
-        };
         let mut candidates = live.certificates_of(issuer, name);
-        candidates.retain(signs);
+        candidates.retain(may_sign_crls);
         let entitled = candidates.into_iter().find(|candidate| self.is_entitled(candidate, live, at))?;
         Some(entitled.spki().to_vec())
     }
@@ -171,6 +237,10 @@ impl Verifier {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CertId, i64>> {
         self.entitled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn may_sign_crls(certificate: &Certificate) -> bool {
+    certificate.key_usage().is_none_or(|usage| usage.contains(KeyUsage::CRL_SIGN))
 }
 
 /// Holds a verified CRL against what the notice said of it.

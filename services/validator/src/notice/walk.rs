@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use revocast_bus::Stored;
-use revocast_daemon::Clock;
+use revocast_daemon::{Clock, blocking};
 use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
 use revocast_pki::identity::CrlOrder;
@@ -16,15 +17,16 @@ use super::aside::Aside;
 use super::certificates;
 use super::dedup::{self, Standing};
 use super::intake;
-use super::owed;
+use super::owed::{Debts, Missing, Needs};
 use super::persist::{keep, persist};
-use super::plan::{Repositories, plan};
+use super::plan::{Repositories, Step, plan, plan_repositories};
 use super::receipt::Receipts;
 use super::sources::Sources;
 use super::swap::swap;
 use super::verify::{Verified, Verifier};
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
+use crate::polling::{Board, urls};
 use crate::state::live::MAX_SCOPES;
 use crate::state::{Enforced, Journal, JournalError, Live, ScopeKey};
 
@@ -38,7 +40,7 @@ pub(crate) enum Outcome {
     /// It says nothing new.
     Obsolete,
     /// It cannot be finished now.
-    Owed(String),
+    Owed(Missing),
     /// It can never be finished.
     Aside { word: &'static str, why: String },
 }
@@ -54,6 +56,22 @@ impl Outcome {
             Outcome::Aside { .. } => "aside",
         }
     }
+}
+
+/// How far a notice reaches for its CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To what it brings along and what the broker has. So does a message of the stream, which holds a place there.
+    Broker,
+    /// To repositories as well, however slow they are. So does a debt.
+    Repositories,
+}
+
+/// Whose CRL is being got, and how it came to that.
+struct Way<'a> {
+    notice: &'a CrlNotice,
+    told_on: &'a str,
+    arrived: Instant,
 }
 
 /// What went wrong on the way to a CRL's bytes.
@@ -77,12 +95,24 @@ impl Failures {
             self.words.join("; ")
         };
         warn!(subject = told_on, %why, "a notice was not applied");
-        if self.unsigned || (self.passing && !self.lies) {
-            Outcome::Owed(why)
+        if self.unsigned {
+            Outcome::Owed(Missing { why, needs: Needs::Signer })
+        } else if self.passing && !self.lies {
+            Outcome::Owed(Missing { why, needs: Needs::Source })
         } else {
             Outcome::Aside { word: "unverifiable", why }
         }
     }
+}
+
+fn stopping() -> Outcome {
+    Outcome::Owed(Missing { why: "stopping".into(), needs: Needs::Source })
+}
+
+/// The rest of the plan leads to a repository.
+fn left_to(url: &str) -> Outcome {
+    let needs = Needs::Repository(urls::host(url));
+    Outcome::Owed(Missing { why: format!("to be fetched from {url}"), needs })
 }
 
 /// What the walk needs. One per validator, shared by all notices under way.
@@ -92,6 +122,10 @@ pub(crate) struct Walk {
     pub verifier: Verifier,
     pub sources: Sources,
     pub repositories: Repositories,
+    /// URLs that certificates name which lead to an anchor.
+    pub board: Arc<Board>,
+    /// What is to be finished yet.
+    pub debts: Arc<Debts>,
     pub receipts: Receipts,
     pub aside: Aside,
     pub counts: Counts,
@@ -113,26 +147,39 @@ impl Walk {
         let outcome = match read {
             Ok(Incoming::Heartbeat(_)) => return Ok(Outcome::Obsolete),
             Ok(Incoming::Certificate(notice)) => certificates::learn(self, &notice).await?,
-            Ok(Incoming::Crl(notice)) => self.take_crl(*notice, &message.subject, arrived).await?,
+            Ok(Incoming::Crl(notice)) => {
+                // Apart, so that what holds it stays small.
+                Box::pin(self.take_crl(*notice, &message.subject, arrived, Reach::Broker)).await?
+            }
             Err(unreadable) => Outcome::Aside { word: unreadable.word(), why: unreadable.to_string() },
         };
-        self.counts.notices.add_one(&[("outcome", outcome.word())]);
-        self.events.tell(Event::Notice { subject: message.subject.as_str().into(), outcome: outcome.word() });
-        if let Outcome::Aside { word, why } = &outcome {
-            self.aside.put(message, word, why);
+        self.tell(&message.subject, &message.payload, &outcome);
+        Ok(outcome)
+    }
+
+    /// The same, with what cannot be finished now recorded as owed, and what waited for a certificate that came made due.
+    pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
+        let outcome = self.take(stream, message).await?;
+        match &outcome {
+            Outcome::Owed(missing) => {
+                let (subject, body) = (&message.subject, &message.payload);
+                if !self.debts.record(self, subject, body.clone(), missing.clone()).await? {
+                    self.aside.put(subject, body, "limit", "too many notices are owed");
+                }
+            }
+            Outcome::Learned => self.debts.certificate_came(),
+            Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
         }
         Ok(outcome)
     }
 
-    /// The same, with what cannot be finished now recorded as owed.
-    pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
-        let outcome = self.take(stream, message).await?;
-        if let Outcome::Owed(why) = &outcome
-            && !owed::record(self, &message.subject, message.payload.clone(), why.clone()).await?
-        {
-            self.aside.put(message, "limit", "too many notices are owed");
+    /// Counts and tells what became of a notice; of an owed one again when it is finished.
+    pub(crate) fn tell(&self, subject: &str, payload: &Bytes, outcome: &Outcome) {
+        self.counts.notices.add_one(&[("outcome", outcome.word())]);
+        self.events.tell(Event::Notice { subject: subject.into(), outcome: outcome.word() });
+        if let Outcome::Aside { word, why } = outcome {
+            self.aside.put(subject, payload, word, why);
         }
-        Ok(outcome)
     }
 
     /// The walk of a CRL notice, from the dedup on; also taken by what was owed.
@@ -141,6 +188,7 @@ impl Walk {
         notice: CrlNotice,
         told_on: &str,
         arrived: Instant,
+        reach: Reach,
     ) -> Result<Outcome, JournalError> {
         let scope = (notice.issuer, notice.scope, notice.kind);
         let standing = self.standing(&scope, self.live.enforced(&scope).as_ref(), &notice.order());
@@ -148,11 +196,36 @@ impl Walk {
             return Ok(Outcome::Obsolete);
         }
         fail_point!("dedup");
+        let way = Way { notice: &notice, told_on, arrived };
         let mut failures = Failures::default();
-        for step in plan(&notice, &self.live, &self.repositories) {
+        let steps = plan(&notice, &self.live);
+        if let Some(outcome) = self.go(&way, steps, &mut failures).await? {
+            return Ok(outcome);
+        }
+        let steps = self.repository_steps(&notice, &mut failures).await;
+        match steps.first() {
+            Some(Step::Repository(url)) if reach == Reach::Broker => return Ok(left_to(url)),
+            _ => {}
+        }
+        let outcome = self.go(&way, steps, &mut failures).await?;
+        Ok(outcome.unwrap_or_else(|| failures.outcome(told_on)))
+    }
+
+    /// Carries steps out until one brings a CRL that counts; `None` if none does.
+    async fn go(
+        &self,
+        way: &Way<'_>,
+        steps: Vec<Step>,
+        failures: &mut Failures,
+    ) -> Result<Option<Outcome>, JournalError> {
+        for step in steps {
             fail_point!("plan");
+            if failures.unsigned {
+                // Whatever else brings the bytes, nobody is known yet who could have signed them.
+                break;
+            }
             let source = step.source();
-            let bytes = match self.sources.obtain(&notice, step).await {
+            let bytes = match self.sources.obtain(way.notice, step).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     failures.passing |= error.is_passing();
@@ -162,24 +235,62 @@ impl Walk {
             };
             fail_point!("fetch");
             // Fetching holds no place: a slow repository must not keep other issuers' CRLs from being verified.
-            let Ok(place) = self.gate.acquire().await else { return Ok(Outcome::Owed("stopping".into())) };
-            let verified = self.verifier.verify(&notice, bytes, source, &self.live, self.clock.now_s()).await;
+            let Ok(place) = self.gate.acquire().await else { return Ok(Some(stopping())) };
+            let now_s = self.clock.now_s();
+            let verified = self.verifier.verify(way.notice, bytes, source, &self.live, now_s).await;
             drop(place);
             fail_point!("verify");
             match verified {
-                Ok(verified) => return self.apply(verified, told_on, arrived).await,
+                Ok(verified) => return self.apply(verified, way.told_on, way.arrived).await.map(Some),
                 Err(error) => {
                     failures.words.push(format!("{source:?}: {error}"));
-                    if error.is_passing() {
-                        // Whatever else brings the bytes, nobody is known yet who could have signed them.
-                        failures.unsigned = true;
-                        break;
-                    }
-                    failures.lies = true;
+                    failures.unsigned = error.is_passing();
+                    failures.lies |= !error.is_passing();
                 }
             }
         }
-        Ok(failures.outcome(told_on))
+        Ok(None)
+    }
+
+    /// The repositories to be asked; none while nobody is known who could have signed what they have.
+    async fn repository_steps(&self, notice: &CrlNotice, failures: &mut Failures) -> Vec<Step> {
+        if failures.unsigned || notice.locations.is_empty() {
+            return Vec::new();
+        }
+        let named = self.named_locations(notice).await;
+        let steps = plan_repositories(notice, &self.repositories, &named);
+        if !steps.is_empty() && !self.knows_signer(notice).await {
+            failures.words.push("no certificate of the signer is known".into());
+            failures.unsigned = true;
+            return Vec::new();
+        }
+        steps
+    }
+
+    /// Of a notice's locations those that certificates name which lead to an anchor: it takes more than being in the
+    /// notice to be asked.
+    async fn named_locations(&self, notice: &CrlNotice) -> Vec<String> {
+        let mut locations = notice.locations.clone();
+        locations.retain(|location| !self.repositories.admit(location));
+        if locations.iter().all(|location| self.board.knows(location)) {
+            return locations;
+        }
+        let (verifier, live, board) = (self.verifier.clone(), self.live.clone(), self.board.clone());
+        let (issuer, now_s) = (notice.issuer_name.0.clone(), self.clock.now_s());
+        blocking(move || {
+            let mut issued = live.issued_by(&issuer);
+            issued.retain(|certificate| verifier.is_chained(certificate, &live, now_s));
+            let named: Vec<String> = issued.iter().flat_map(urls::of_certificate).collect();
+            locations.retain(|location| board.knows(location) || named.contains(location));
+            locations
+        })
+        .await
+    }
+
+    async fn knows_signer(&self, notice: &CrlNotice) -> bool {
+        let (verifier, live, now_s) = (self.verifier.clone(), self.live.clone(), self.clock.now_s());
+        let (issuer, name) = (notice.issuer, notice.issuer_name.0.clone());
+        blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await
     }
 
     /// Where a CRL stands to what is enforced; where nothing is, to the mark, whose file may have been damaged.

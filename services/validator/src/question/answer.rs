@@ -72,7 +72,10 @@ pub(crate) fn held_to(
     if let Some(limit) = policy.fresh_within
         && silence.is_none_or(|silence| silence > limit)
     {
-        return doubt(format!("no contact with the broker within {}", in_words(limit)));
+        return doubt(format!(
+            "nothing proves that what was announced until {} ago is known",
+            in_words(limit)
+        ));
     }
     if let Some(limit) = policy.max_crl_age {
         let newest = |found: &verdict::Evidence| {

@@ -4,7 +4,6 @@
 //! search beside the runtime, behind a gate; equal questions of the same moment wait for its result and hold no place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use revocast_daemon::Clock;
@@ -21,34 +20,11 @@ use super::flight::{Flight, FlightKey};
 use super::intake::{self, Asked};
 use super::policy::Policies;
 use super::search::{Found, Led};
+use crate::freshness::Freshness;
 use crate::metrics::Counts;
 use crate::paths::Paths;
+use crate::polling::Demand;
 use crate::state::{Journal, Live};
-
-/// When contact with the broker last stood: milliseconds since the Unix epoch; never, at first. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Freshness(Arc<AtomicI64>);
-
-impl Default for Freshness {
-    fn default() -> Freshness {
-        Freshness(Arc::new(AtomicI64::new(i64::MIN)))
-    }
-}
-
-impl Freshness {
-    /// Contact stands now.
-    pub(crate) fn touch(&self, now_ms: i64) {
-        self.0.store(now_ms, Ordering::Relaxed);
-    }
-
-    /// How long contact has been missing; `None` if it never stood.
-    pub(crate) fn age(&self, now_ms: i64) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            i64::MIN => None,
-            last => Some(Duration::from_millis(u64::try_from(now_ms - last).unwrap_or(0))),
-        }
-    }
-}
 
 /// Answers questions. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +36,8 @@ pub(crate) struct Judge {
     /// Paths found before, and where new ones are told.
     pub paths: Arc<Paths>,
     pub freshness: Freshness,
+    /// Has CRLs fetched that questions lack.
+    pub demand: Option<Demand>,
     pub clock: Clock,
     pub counts: Counts,
     /// Told when a path brought issuers that were not known: what is owed may be payable with them.
@@ -85,7 +63,8 @@ struct Missed {
 }
 
 impl Judge {
-    /// Answers a question; never fails: what cannot be judged is told in the answer.
+    /// Answers a question; never fails: what cannot be judged is told in the answer. One that lacks a CRL is judged once
+    /// more when the CRL came.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
         if question.options.is_historical() {
             return self.answer_past(question).await;
@@ -99,6 +78,11 @@ impl Judge {
         {
             let again = |found| self.judged(question.clone(), found);
             answer = Box::pin(discover.beyond(&question, answer, started + self.deadline, again)).await;
+        }
+        if let Some(demand) = &self.demand
+            && Box::pin(demand.bring(&question, &answer)).await
+        {
+            answer = self.judged(question.clone(), Vec::new()).await;
         }
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use revocast_pki::asn1::{Oid, OidBuf};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::{IssuerId, PolicyId};
+use revocast_pki::name::Name;
 use revocast_pki::path::{Anchor, Anchors, AnchorsDigest, Requirements, RevocationMode};
 use revocast_pki::signature::AlgorithmPolicy;
 use revocast_store::{CertificateFileError, read_certificates};
@@ -112,6 +113,12 @@ impl Policies {
     pub(crate) fn anchor(&self, issuer: IssuerId) -> Option<Vec<u8>> {
         let mut anchors = self.iter().flat_map(|policy| &policy.believed);
         anchors.find(|anchor| anchor.as_issuer() == issuer).map(|anchor| anchor.spki().to_vec())
+    }
+
+    /// The keys of the anchors of any policy that bear this name.
+    pub(crate) fn anchor_keys(&self, name: &Name) -> impl Iterator<Item = Vec<u8>> {
+        let anchors = self.iter().flat_map(|policy| &policy.believed);
+        anchors.filter(move |anchor| anchor.name() == name).map(|anchor| anchor.spki().to_vec())
     }
 
     /// The anchors' certificates: they take part in the graph, too.

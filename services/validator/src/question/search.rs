@@ -118,6 +118,9 @@ impl Judge {
             )
         };
         let (verdict, path) = self.searched(question, &known);
+        if let Some(demand) = &self.demand {
+            demand.note(&verdict);
+        }
         self.paths.counts.searched.add_one();
         let key = (verdict.target.id(), asked.effective.id);
         match path {

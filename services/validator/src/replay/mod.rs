@@ -32,6 +32,7 @@ use crate::notice::receipt::Receipts;
 use crate::notice::sources::{RecordedObjects, Sources};
 use crate::notice::verify::Verifier;
 use crate::notice::{Outcome, Walk, owed};
+use crate::polling::{Board, PollingConfig};
 use crate::question::Policies;
 use crate::state::{Enforced, Journal, JournalError, Live, ScopeKey};
 
@@ -140,6 +141,8 @@ impl Simulation {
             verifier: Verifier::new(policies),
             sources: Sources::Recording(objects.clone()),
             repositories: Repositories::default(),
+            board: Arc::new(Board::new(&PollingConfig::default())),
+            debts: Arc::default(),
             receipts: Receipts::new(events.clone()),
             aside,
             counts,
@@ -195,7 +198,8 @@ impl Simulation {
             stored_at_ms: message.stored_at_ms(),
             outcome: outcome.word(),
             why: match outcome {
-                Outcome::Owed(why) | Outcome::Aside { why, .. } => Some(why),
+                Outcome::Owed(missing) => Some(missing.why),
+                Outcome::Aside { why, .. } => Some(why),
                 Outcome::Applied | Outcome::Learned | Outcome::Obsolete => None,
             },
             enforced: self.news(),
@@ -209,7 +213,7 @@ impl Simulation {
         loop {
             let before = self.walk.journal.debts()?;
             for _ in 0..=before / DEBTS_AT_ONCE {
-                owed::look(&self.walk, true).await?;
+                owed::look(&self.walk).await?;
             }
             // What was settled may be the base of a difference that is still owed.
             if self.walk.journal.debts()? == before {

@@ -18,9 +18,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::PolicyConfig;
+use crate::freshness::{Freshness, FreshnessConfig};
 use crate::paths::{Paths, PathsConfig};
+use crate::polling::Demand;
 use crate::question::Judge;
-use crate::question::judge::Freshness;
 use crate::state::HistoryConfig;
 
 pub(crate) const NOW: Time = Time::from_unix(1_795_305_600);
@@ -134,11 +135,20 @@ pub(crate) fn remembering(
             simulation.take(message).await.unwrap();
         }
     });
+    let (policies, walk) = (Arc::new(policies), &simulation.walk);
+    let demand = Demand::new(
+        &PollingConfig::default(),
+        walk.board.clone(),
+        walk.live.clone(),
+        policies.clone(),
+        walk.clock.clone(),
+    );
     let judge = Judge {
-        live: simulation.walk.live.clone(),
-        journal: Some(simulation.walk.journal.clone()),
-        policies: Arc::new(policies),
-        freshness: Freshness::default(),
+        live: walk.live.clone(),
+        journal: Some(walk.journal.clone()),
+        policies,
+        freshness: Freshness::new(&FreshnessConfig::default()),
+        demand: Some(demand),
         clock: simulation.clock.clone(),
         counts: simulation.walk.counts.clone(),
         paths: Paths::new(&PathsConfig::default(), &Metrics::default()).0,

@@ -45,17 +45,18 @@ CREATE TABLE audit (
 
 /// Tables and indexes that later releases added. They are made where they are missing, and an earlier release ignores them: the
 /// schema's version need not change for them.
-const ADDED: &[&str] =
-    &["CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)", height::TABLE, history::TABLES];
-
-/// Of one subject so many notices are owed: as many as there may be CRLs that are joined, and some lies.
-const MAX_DEBTS_OF_A_SUBJECT: i64 = 8;
+const ADDED: &[&str] = &[
+    "CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)",
+    height::TABLE,
+    history::TABLES,
+    super::polls::TABLE,
+];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
 
 /// No debt is put off for so long: one that seems to be was recorded by a clock that has been set back since.
-const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
+pub(crate) const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -248,64 +249,6 @@ impl Journal {
         let database = self.lock();
         let mut statement = database.prepare("SELECT der FROM certificate")?;
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
-    }
-
-    /// Records a debt, durably. Of one subject there are several: a lie must not take the place of the truth, nor one of
-    /// two CRLs that conflict that of the other. Beyond [`MAX_DEBTS_OF_A_SUBJECT`] those that were tried most often go.
-    pub(crate) fn owe(&self, owed: &Owed) -> Result<(), JournalError> {
-        fail_point!("owe");
-        let mut database = self.lock();
-        let transaction = database.transaction()?;
-        let digest = Digest::of(&owed.body).0;
-        transaction.execute(
-            "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![owed.subject, digest, owed.body.as_ref(), owed.attempts, owed.next_at_ms, owed.why],
-        )?;
-        transaction.execute(
-            "DELETE FROM owed WHERE subject = ?1 AND digest IN (
-                 SELECT digest FROM owed WHERE subject = ?1 ORDER BY attempts, next_at_ms DESC LIMIT -1 OFFSET ?2)",
-            params![owed.subject, MAX_DEBTS_OF_A_SUBJECT],
-        )?;
-        transaction.commit()?;
-        fail_point!("owed");
-        Ok(())
-    }
-
-    /// A debt is settled.
-    pub(crate) fn settle(&self, owed: &Owed) -> Result<(), JournalError> {
-        fail_point!("settle");
-        let digest = Digest::of(&owed.body).0;
-        self.lock()
-            .execute("DELETE FROM owed WHERE subject = ?1 AND digest = ?2", params![owed.subject, digest])?;
-        fail_point!("settled");
-        Ok(())
-    }
-
-    /// The debts that are due at `now_ms`, or all of them. One that would be due after [`LONGEST_DEFERRAL_MS`] is due,
-    /// too.
-    pub(crate) fn owed(&self, now_ms: Option<i64>) -> Result<Vec<Owed>, JournalError> {
-        let database = self.lock();
-        let mut statement = database.prepare(
-            "SELECT subject, body, attempts, next_at_ms, why FROM owed
-             WHERE next_at_ms NOT BETWEEN ?1 AND ?2 ORDER BY next_at_ms LIMIT 256",
-        )?;
-        // An empty range: all of them.
-        let (after, until) = now_ms.map_or((1, 0), |now_ms| (now_ms + 1, now_ms + LONGEST_DEFERRAL_MS));
-        let rows = statement.query_map([after, until], |row| {
-            Ok(Owed {
-                subject: row.get(0)?,
-                body: row.get::<_, Vec<u8>>(1)?.into(),
-                attempts: row.get(2)?,
-                next_at_ms: row.get(3)?,
-                why: row.get(4)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// How many debts there are.
-    pub(crate) fn debts(&self) -> Result<i64, JournalError> {
-        Ok(self.lock().query_row("SELECT count(*) FROM owed", [], |row| row.get(0))?)
     }
 
     /// Moves a stream's checkpoint.

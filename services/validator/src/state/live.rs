@@ -11,8 +11,6 @@ use dashmap::DashMap;
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
-use revocast_pki::distribution_point::DistributionPointName;
-use revocast_pki::general_name::GeneralName;
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
@@ -227,11 +225,22 @@ impl Live {
         graph.iter().filter(|certificate| certificate.is_ca()).cloned().collect()
     }
 
-    /// The URLs of CRLs that known certificates of this issuer (a Name's DER) say.
-    pub(crate) fn crl_urls(&self, issuer: &[u8]) -> Vec<String> {
+    /// The known certificates that name this issuer (a Name's DER).
+    pub(crate) fn issued_by(&self, issuer: &[u8]) -> Vec<Certificate> {
         let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
-        let issued = graph.iter().filter(|certificate| certificate.issuer().der() == issuer);
-        issued.flat_map(distribution_urls).collect()
+        graph.iter().filter(|certificate| certificate.issuer().der() == issuer).cloned().collect()
+    }
+
+    /// Every known certificate.
+    pub(crate) fn all_certificates(&self) -> Vec<Certificate> {
+        self.graph.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// What is enforced of CRLs that bear this issuer's name.
+    pub(crate) fn enforced_of(&self, issuer: &Name) -> Vec<Enforced> {
+        let scopes: Vec<ScopeKey> =
+            self.by_issuer.get(issuer).map_or_else(Vec::new, |listed| listed.scopes.clone());
+        scopes.iter().filter_map(|scope| self.enforced(scope)).collect()
     }
 
     /// The known certificates of a subject that have this identity as issuers.
@@ -240,18 +249,6 @@ impl Live {
         found.retain(|certificate| certificate.as_issuer() == issuer);
         found
     }
-}
-
-fn distribution_urls(certificate: &Certificate) -> Vec<String> {
-    let mut urls = Vec::new();
-    for point in certificate.crl_distribution_points().into_iter().flatten() {
-        let Some(DistributionPointName::Full(names)) = point.name else { continue };
-        urls.extend(names.filter_map(|name| match name {
-            GeneralName::Uri(url) => Some(url.to_owned()),
-            _ => None,
-        }));
-    }
-    urls
 }
 
 impl CertificateSource for Live {

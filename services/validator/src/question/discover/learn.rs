@@ -10,12 +10,13 @@ use revocast_daemon::{Clock, blocking};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::IssuerId;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use super::expedition::Found;
 use crate::events::{Event, Events};
 use crate::notice::certificates::keep;
+use crate::notice::owed::Debts;
 use crate::question::Policies;
 use crate::question::anchored::leads_to_anchor_through;
 use crate::state::live::MAX_CERTIFICATES;
@@ -35,8 +36,8 @@ pub(crate) struct Learner {
     pub journal: Arc<Journal>,
     pub events: Events,
     pub clock: Clock,
-    /// Makes all debts due.
-    pub nudge: Arc<Notify>,
+    /// What waits for a certificate is made due.
+    pub debts: Arc<Debts>,
 }
 
 impl Learner {
@@ -89,7 +90,7 @@ impl Learner {
     /// Has the debts of these issuers settled, and waits until their CRLs are enforced, for a moment.
     async fn settle(&self, issuers: &[IssuerId], mut listening: broadcast::Receiver<Event>, until: Instant) {
         let mut owed = self.owed(issuers).await;
-        self.nudge.notify_one();
+        self.debts.certificate_came();
         let enforced = async {
             while !owed.is_empty() {
                 match listening.recv().await {

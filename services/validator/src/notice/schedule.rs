@@ -1,0 +1,294 @@
+//! [`Schedule`]: which debts are worked on next. Pure: time is a parameter, and the journal is somebody else's.
+//!
+//! Debts wait by the host that they need, each host has few places, and no debt is worked on twice at once. The
+//! debts of one class of publishers are bounded by themselves: a liar among the watchers fills the watchers' share.
+
+use std::collections::HashMap;
+
+use revocast_messages::Role;
+
+use crate::places::{Place, Places};
+use crate::state::DebtId;
+use crate::state::journal::LONGEST_DEFERRAL_MS;
+
+/// At most this many notices of one class are owed. Beyond, the newest are put aside and counted.
+pub(crate) const MAX_DEBTS_OF_CLASS: usize = 2_500;
+
+/// Debts that are worked on at once. Each may hold a CRL while it is fetched and verified.
+const CONCURRENCY: usize = 64;
+
+/// Debts that are worked on at once at one host: as many as the fetcher connects to it.
+const PER_HOST: usize = 2;
+
+/// Debts that are worked on at once without a repository: what the broker has comes within milliseconds.
+const AT_BROKER: usize = 16;
+
+/// Where the next try of a debt goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// No farther than the broker.
+    Broker,
+    /// To a repository at this host.
+    Host(String),
+}
+
+/// A debt that is to be worked on now. Whoever has it says what came of it, by [`Schedule::settled`] or
+/// [`Schedule::postponed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Try {
+    /// Which debt.
+    pub id: DebtId,
+    /// How far to go.
+    pub goal: Goal,
+    /// How often it was tried before.
+    pub attempts: u32,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Debt {
+    class: Role,
+    goal: Goal,
+    attempts: u32,
+    next_at_ms: i64,
+    /// It waits for a certificate, as far as is known.
+    unsigned: bool,
+    busy: bool,
+    /// The same notice, or a certificate, came while it was worked on.
+    again: bool,
+}
+
+/// All debts, as they are in the journal.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    debts: HashMap<DebtId, Debt>,
+    at_hosts: Places,
+    at_broker: Places,
+}
+
+impl Default for Schedule {
+    fn default() -> Schedule {
+        Schedule {
+            debts: HashMap::new(),
+            at_hosts: Places::new(CONCURRENCY, PER_HOST),
+            at_broker: Places::new(AT_BROKER, AT_BROKER),
+        }
+    }
+}
+
+impl Schedule {
+    /// How many debts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.debts.len()
+    }
+
+    /// Whether a debt may be recorded: it is owed already, or there is room.
+    pub(crate) fn has_room(&self, id: &DebtId, class: Role) -> bool {
+        self.debts.contains_key(id)
+            || self.debts.values().filter(|debt| debt.class == class).count() < MAX_DEBTS_OF_CLASS
+    }
+
+    /// A debt was recorded, to be tried at `next_at_ms`.
+    pub(crate) fn recorded(&mut self, id: DebtId, class: Role, goal: Goal, unsigned: bool, next_at_ms: i64) {
+        if let Some(debt) = self.debts.get_mut(&id).filter(|debt| debt.busy) {
+            (debt.again, debt.unsigned) = (true, unsigned);
+            return;
+        }
+        let debt = Debt { class, goal, attempts: 0, next_at_ms, unsigned, busy: false, again: false };
+        self.debts.insert(id, debt);
+    }
+
+    /// A debt was found in the journal at start. What it waits for is found out by trying.
+    pub(crate) fn recalled(&mut self, id: DebtId, class: Role, attempts: u32, next_at_ms: i64) {
+        let debt = Debt {
+            class,
+            goal: Goal::Broker,
+            attempts,
+            next_at_ms,
+            unsigned: true,
+            busy: false,
+            again: false,
+        };
+        self.debts.insert(id, debt);
+    }
+
+    /// A certificate came: whatever waits for one is due.
+    pub(crate) fn certificate_came(&mut self) {
+        for debt in self.debts.values_mut() {
+            if debt.busy {
+                // What it waits for is known when it was tried.
+                debt.again = true;
+            } else if debt.unsigned {
+                debt.begin_anew();
+            }
+        }
+    }
+
+    /// What is to be begun at `now_ms`: what is due, the longest due first, as far as there are places.
+    pub(crate) fn begin(&mut self, now_ms: i64) -> Vec<Try> {
+        let mut due: Vec<(i64, DebtId)> = self
+            .debts
+            .iter()
+            .filter(|(_, debt)| !debt.busy && debt.is_due(now_ms))
+            .map(|(id, debt)| (debt.next_at_ms, id.clone()))
+            .collect();
+        due.sort_unstable();
+        let mut begun = Vec::new();
+        for (_, id) in due {
+            if self.at_hosts.are_full() && self.at_broker.are_full() {
+                break;
+            }
+            begun.extend(self.begin_one(id));
+        }
+        begun
+    }
+
+    fn begin_one(&mut self, id: DebtId) -> Option<Try> {
+        let debt = self.debts.get_mut(&id)?;
+        let place = match &debt.goal {
+            Goal::Broker => self.at_broker.take("", false)?,
+            Goal::Host(host) => self.at_hosts.take(host, debt.attempts > 1)?,
+        };
+        debt.busy = true;
+        Some(Try { id, goal: debt.goal.clone(), attempts: debt.attempts, place })
+    }
+
+    /// A debt was settled, or can never be.
+    pub(crate) fn settled(&mut self, done: &Try) {
+        self.give(done);
+        match self.debts.get_mut(&done.id) {
+            Some(debt) if debt.again => debt.begin_anew(),
+            _ => {
+                self.debts.remove(&done.id);
+            }
+        }
+    }
+
+    /// A debt is owed no longer, for a reason of its own.
+    pub(crate) fn forget(&mut self, id: &DebtId) {
+        self.debts.remove(id);
+    }
+
+    /// A debt is still owed: the next try goes to `goal` at `next_at_ms`.
+    pub(crate) fn postponed(
+        &mut self,
+        done: &Try,
+        goal: Goal,
+        unsigned: bool,
+        attempts: u32,
+        next_at_ms: i64,
+    ) {
+        self.give(done);
+        let Some(debt) = self.debts.get_mut(&done.id) else { return };
+        if debt.again {
+            return debt.begin_anew();
+        }
+        (debt.goal, debt.unsigned, debt.attempts) = (goal, unsigned, attempts);
+        (debt.next_at_ms, debt.busy) = (next_at_ms, false);
+    }
+
+    fn give(&mut self, done: &Try) {
+        match done.goal {
+            Goal::Broker => self.at_broker.give(&done.place),
+            Goal::Host(_) => self.at_hosts.give(&done.place),
+        }
+    }
+}
+
+impl Debt {
+    /// Its time has come, or lies so far ahead that the clock must have been set back.
+    fn is_due(&self, now_ms: i64) -> bool {
+        self.next_at_ms <= now_ms || self.next_at_ms > now_ms + LONGEST_DEFERRAL_MS
+    }
+
+    /// It is due, and whatever was found out about it may be otherwise now.
+    fn begin_anew(&mut self) {
+        (self.goal, self.next_at_ms) = (Goal::Broker, i64::MIN);
+        (self.busy, self.again) = (false, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revocast_pki::identity::Digest;
+
+    use super::*;
+
+    fn id(subject: &str) -> DebtId {
+        (subject.to_owned(), Digest([0; 32]))
+    }
+
+    fn at(host: &str) -> Goal {
+        Goal::Host(host.into())
+    }
+
+    fn owe(schedule: &mut Schedule, subject: &str, goal: Goal) {
+        schedule.recorded(id(subject), Role::Authority, goal, false, 0);
+    }
+
+    fn subjects(begun: &[Try]) -> Vec<&str> {
+        begun.iter().map(|one| one.id.0.as_str()).collect()
+    }
+
+    #[test]
+    fn a_dead_repository_with_many_debts_delays_no_debt_of_another() {
+        let mut schedule = Schedule::default();
+        for n in 0..1_000 {
+            owe(&mut schedule, &format!("dead-{n}"), at("dead"));
+        }
+        assert_eq!(schedule.begin(0).len(), PER_HOST);
+        owe(&mut schedule, "sound", at("sound"));
+        assert_eq!(subjects(&schedule.begin(0)), ["sound"]);
+    }
+
+    #[test]
+    fn no_debt_is_worked_on_twice_at_once_and_one_that_came_again_is_tried_afterwards() {
+        let mut schedule = Schedule::default();
+        owe(&mut schedule, "s", at("h"));
+        let first = schedule.begin(0).remove(0);
+        owe(&mut schedule, "s", at("h"));
+        assert_eq!(schedule.begin(0), []);
+        schedule.settled(&first);
+        let second = schedule.begin(0).remove(0);
+        assert_eq!((second.goal.clone(), schedule.len()), (Goal::Broker, 1));
+        schedule.settled(&second);
+        assert_eq!((schedule.begin(0), schedule.len()), (vec![], 0));
+    }
+
+    #[test]
+    fn a_certificate_makes_due_what_waits_for_one_and_nothing_else() {
+        let mut schedule = Schedule::default();
+        schedule.recorded(id("unsigned"), Role::Watcher, Goal::Broker, true, 60_000);
+        schedule.recorded(id("absent"), Role::Watcher, Goal::Broker, false, 60_000);
+        assert_eq!(schedule.begin(0), []);
+        schedule.certificate_came();
+        let begun = schedule.begin(0);
+        assert_eq!(subjects(&begun), ["unsigned"]);
+        // One more comes while it is tried.
+        schedule.certificate_came();
+        schedule.postponed(&begun[0], Goal::Broker, true, 1, 60_000);
+        assert_eq!(subjects(&schedule.begin(0)), ["unsigned"]);
+    }
+
+    #[test]
+    fn a_postponed_debt_is_tried_when_it_is_due_where_it_was_left() {
+        let mut schedule = Schedule::default();
+        owe(&mut schedule, "s", Goal::Broker);
+        let first = schedule.begin(0).remove(0);
+        schedule.postponed(&first, at("h"), false, 3, 500);
+        assert_eq!(schedule.begin(499), []);
+        let second = schedule.begin(500).remove(0);
+        assert_eq!((second.goal, second.attempts), (at("h"), 3));
+    }
+
+    #[test]
+    fn a_flood_of_one_class_leaves_room_for_the_debts_of_another() {
+        let mut schedule = Schedule::default();
+        for n in 0..MAX_DEBTS_OF_CLASS {
+            schedule.recalled(id(&format!("lie-{n}")), Role::Watcher, 1, 0);
+        }
+        assert!(!schedule.has_room(&id("one more"), Role::Watcher));
+        assert!(schedule.has_room(&id("lie-7"), Role::Watcher));
+        assert!(schedule.has_room(&id("truth"), Role::Authority));
+    }
+}

@@ -1,0 +1,91 @@
+//! The URLs that are asked without a notice, in the journal: a validator that starts without a broker asks them again.
+//! Each stood in a certificate that led to an anchor. Its thief can have them asked, within the fetcher's guards.
+
+use revocast_fetch::Validators;
+use revocast_pki::name::Name;
+use rusqlite::params;
+
+use super::journal::{Journal, JournalError};
+use super::live::ScopeKey;
+use crate::polling::Kept;
+
+/// The table; in [`super::journal`]'s list of those that later releases added.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS polled (
+    url TEXT PRIMARY KEY, issuer BLOB NOT NULL, used_at_ms INTEGER NOT NULL, scope TEXT, validators TEXT
+) WITHOUT ROWID;
+";
+
+impl Journal {
+    /// Keeps what is known of a URL.
+    pub(crate) fn keep_polled(&self, kept: &Kept) -> Result<(), JournalError> {
+        let scope = kept.gave.as_ref().map(|((issuer, scope, kind), _)| format!("{issuer}.{scope}.{kind}"));
+        let validators =
+            kept.gave.as_ref().and_then(|(_, validators)| serde_json::to_string(validators).ok());
+        self.lock().execute(
+            "INSERT OR REPLACE INTO polled VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![kept.url, &kept.issuer.der()[..], kept.used_ms, scope, validators],
+        )?;
+        Ok(())
+    }
+
+    /// What is known of at most `limit` URLs, the ones used last first; the others are forgotten.
+    pub(crate) fn polled(&self, limit: usize) -> Result<Vec<Kept>, JournalError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let database = self.lock();
+        database.execute(
+            "DELETE FROM polled WHERE url NOT IN (SELECT url FROM polled ORDER BY used_at_ms DESC LIMIT ?1)",
+            [limit],
+        )?;
+        let mut statement =
+            database.prepare("SELECT url, issuer, used_at_ms, scope, validators FROM polled")?;
+        let rows = statement.query_map([], |row| {
+            let (issuer, scope, validators): (Vec<u8>, Option<String>, Option<String>) =
+                (row.get(1)?, row.get(3)?, row.get(4)?);
+            Ok((row.get(0)?, issuer, row.get(2)?, scope, validators))
+        })?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (url, issuer, used_ms, scope, validators) = row?;
+            // What cannot be read any more is learned again from the next certificate.
+            let Ok(issuer) = Name::decode(issuer) else { continue };
+            found.push(Kept { url, issuer, used_ms, gave: gave(scope, validators) });
+        }
+        Ok(found)
+    }
+}
+
+fn gave(scope: Option<String>, validators: Option<String>) -> Option<(ScopeKey, Validators)> {
+    let scope = scope?;
+    let mut parts = scope.split('.');
+    let key = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((key, serde_json::from_str(&validators?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
+    use revocast_pki::mint::name;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_url_is_read_back_and_bounded_by_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let scope = (IssuerId([1; 16]), ScopeId([2; 16]), CrlKind::Delta);
+        let validators =
+            Validators { url: "http://h/2".into(), etag: Some("\"x\"".into()), last_modified: None };
+        let kept = |n: i64, gave| Kept {
+            url: format!("http://h/{n}"),
+            issuer: name("CN=CA").unwrap(),
+            used_ms: n,
+            gave,
+        };
+        let (old, new) = (kept(1, None), kept(2, Some((scope, validators))));
+        journal.keep_polled(&old).unwrap();
+        journal.keep_polled(&new).unwrap();
+        assert_eq!(journal.polled(10).unwrap(), [old, new.clone()]);
+        assert_eq!(journal.polled(1).unwrap(), [new]);
+    }
+}
