@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// ```text
-    ///   root (anchor) --> issuing <--> bridge        stranger --> issuing
+    ///   root (anchor) --> issuing <--> bridge <-- root        stranger --> issuing
     /// ```
     #[test]
     fn every_certificate_on_a_way_to_an_anchor_goes_along_with_who_signed_it() {
@@ -99,9 +99,10 @@ mod tests {
             ["CN=Root", "CN=Issuing", "CN=Bridge", "CN=Stranger"].map(Ca::new);
         let own = root.certified_by(&root);
         let (down, over) = (issuing.certified_by(&root), issuing.certified_by(&bridge));
-        let back = bridge.certified_by(&issuing);
+        let (back, direct) = (bridge.certified_by(&issuing), bridge.certified_by(&root));
         let strange = [issuing.certified_by(&stranger), stranger.certified_by(&stranger)];
-        let known = [&[own.clone(), down.clone(), over.clone(), back.clone()], &strange[..]].concat();
+        let known =
+            [&[own.clone(), down.clone(), over.clone(), back.clone(), direct.clone()], &strange[..]].concat();
         let (live, verifier) = world(&own, &known);
 
         let found = chain(&live, &verifier, issuing.issuer(), &issuing.name, NOW);
@@ -114,6 +115,7 @@ mod tests {
             (down.id(), root.issuer()),
             (over.id(), bridge.issuer()),
             (back.id(), issuing.issuer()),
+            (direct.id(), root.issuer()),
         ];
         expected.sort_unstable();
         assert_eq!(ids, expected);

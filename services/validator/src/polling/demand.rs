@@ -16,7 +16,6 @@ use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CrlKind;
 use revocast_pki::path::{self, Requirements, RevocationMode, Sources};
 use revocast_pki::revocation::CrlSet;
-use revocast_pki::verdict::Verdict;
 use tokio::sync::{Semaphore, watch};
 
 use super::config::PollingConfig;
@@ -110,10 +109,9 @@ impl Demand {
     }
 
     /// A valid path tells which URLs serve what this validator is asked about.
-    pub(crate) fn note(&self, verdict: &Verdict) {
-        let Some(path) = verdict.path.as_ref().filter(|_| verdict.is_valid()) else { return };
+    pub(crate) fn note(&self, certificates: &[Certificate]) {
         let now_ms = self.inner.clock.now_ms();
-        for certificate in &path.certificates {
+        for certificate in certificates {
             for url in urls::of_certificate(certificate) {
                 self.inner.needed(url, certificate, now_ms);
             }

@@ -9,6 +9,8 @@
 //! one, and the old one is forgotten. What is asked for stays young.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use revocast_pki::certificate::Certificate;
@@ -24,6 +26,37 @@ const SHARDS: usize = 16;
 /// Octets of a kept path beside the DER of its certificates: the decoded forms, keys, requirements; estimated.
 const OVERHEAD: usize = 2_048;
 
+/// The use of a kept path is told at most this often: often enough to know what was used within the hour.
+const TOLD_EVERY_MS: i64 = 60_000;
+
+/// A path that is kept.
+pub(crate) struct Kept {
+    path: Arc<ProvenPath>,
+    /// When it was last told that it is used.
+    told_ms: AtomicI64,
+}
+
+impl Kept {
+    fn new(path: Arc<ProvenPath>) -> Kept {
+        Kept { path, told_ms: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Whether it is to be told that the path is used: `true` at most once in [`TOLD_EVERY_MS`].
+    pub(crate) fn is_use_to_be_told(&self, now_ms: i64) -> bool {
+        let told = self.told_ms.load(Ordering::Relaxed);
+        let is_told = told != i64::MIN && now_ms.saturating_sub(told).abs() < TOLD_EVERY_MS;
+        !is_told && self.told_ms.compare_exchange(told, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Deref for Kept {
+    type Target = ProvenPath;
+
+    fn deref(&self) -> &ProvenPath {
+        &self.path
+    }
+}
+
 /// The paths. Shared by all questions.
 pub(crate) struct Cache {
     shards: [Mutex<Generations>; SHARDS],
@@ -32,8 +65,8 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Key, Arc<ProvenPath>>,
-    old: HashMap<Key, Arc<ProvenPath>>,
+    young: HashMap<Key, Arc<Kept>>,
+    old: HashMap<Key, Arc<Kept>>,
     young_octets: usize,
 }
 
@@ -44,7 +77,7 @@ impl Cache {
     }
 
     /// The path that is kept under `key`. Being asked for keeps it young.
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<ProvenPath>> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Kept>> {
         let mut shard = self.shard(key);
         if let Some(path) = shard.young.get(key) {
             return Some(path.clone());
@@ -65,7 +98,7 @@ impl Cache {
         if octets(&path) <= self.octets_per_generation {
             let mut shard = self.shard(&key);
             shard.remove(&key);
-            shard.insert(key, path, self.octets_per_generation);
+            shard.insert(key, Arc::new(Kept::new(path)), self.octets_per_generation);
         }
     }
 
@@ -75,10 +108,10 @@ impl Cache {
     }
 
     /// The paths of which some issuer, which the target is not, is `concerned`. Nobody waits while they are looked at.
-    pub(crate) fn through(&self, concerned: impl Fn(&Certificate) -> bool) -> Vec<(Key, Arc<ProvenPath>)> {
+    pub(crate) fn through(&self, concerned: impl Fn(&Certificate) -> bool) -> Vec<(Key, Arc<Kept>)> {
         let mut found = Vec::new();
         for shard in &self.shards {
-            let all: Vec<(Key, Arc<ProvenPath>)> = lock(shard).iter().collect();
+            let all: Vec<(Key, Arc<Kept>)> = lock(shard).iter().collect();
             found.extend(
                 all.into_iter().filter(|(_, path)| path.certificates().iter().skip(1).any(&concerned)),
             );
@@ -97,7 +130,7 @@ impl Cache {
 }
 
 impl Generations {
-    fn insert(&mut self, key: Key, path: Arc<ProvenPath>, limit: usize) {
+    fn insert(&mut self, key: Key, path: Arc<Kept>, limit: usize) {
         let octets = octets(&path);
         if self.young_octets + octets > limit {
             self.old = std::mem::take(&mut self.young);
@@ -115,7 +148,7 @@ impl Generations {
         self.old.remove(key).is_some()
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Key, Arc<ProvenPath>)> {
+    fn iter(&self) -> impl Iterator<Item = (Key, Arc<Kept>)> {
         self.young.iter().chain(&self.old).map(|(key, path)| (*key, path.clone()))
     }
 }

@@ -15,6 +15,7 @@ use revocast_pki::verdict::Outcome;
 use tokio::sync::{Notify, Semaphore};
 
 use super::answer;
+use super::cache::Kept;
 use super::discover::Discover;
 use super::flight::{Flight, FlightKey};
 use super::intake::{self, Asked};
@@ -140,9 +141,20 @@ impl Judge {
         // What is not valid by this path may be by another.
         (rechecked.outcome == Outcome::Valid).then(|| {
             self.paths.counts.kept.add_one();
+            self.tell_use(&path, now_ms);
             let judgement = answer::of_path(id, &path, &rechecked, at);
             answer::held_to(judgement, &asked.policy, &rechecked.evidence, at, self.freshness.age(now_ms))
         })
+    }
+
+    /// Says that a kept path is used: where nobody announces CRLs, its URLs are to be asked for the next ones, be it
+    /// that another validator found it.
+    pub(super) fn tell_use(&self, path: &Kept, now_ms: i64) {
+        if let Some(demand) = &self.demand
+            && path.is_use_to_be_told(now_ms)
+        {
+            demand.note(path.certificates());
+        }
     }
 
     async fn find_out(

@@ -10,7 +10,7 @@ use revocast_pki::identity::CertId;
 use revocast_pki::path::{self, Graph, ProvenPath, Rechecked, Sources};
 use revocast_pki::verdict::{Outcome, Reason, Verdict};
 
-use super::cache::Key;
+use super::cache::{Kept, Key};
 use super::flight::Landing;
 use super::intake::{self, Asked};
 use super::judge::Judge;
@@ -27,7 +27,7 @@ pub(crate) enum Found {
     /// The engine has searched.
     Searched(Box<Verdict>),
     /// Its path was known, after all, and is valid at this moment.
-    Known { path: Arc<ProvenPath>, rechecked: Rechecked, at: Time },
+    Known { path: Arc<Kept>, rechecked: Rechecked, at: Time },
 }
 
 /// A certificate whose path is to be searched for.
@@ -94,6 +94,7 @@ impl Judge {
         match rechecked.outcome {
             Outcome::Valid => {
                 self.paths.counts.kept.add_one();
+                self.tell_use(&path, self.clock.now_ms());
                 return Some(Found::Known { path, rechecked, at });
             }
             Outcome::Indeterminate => {}
@@ -118,8 +119,10 @@ impl Judge {
             )
         };
         let (verdict, path) = self.searched(question, &known);
-        if let Some(demand) = &self.demand {
-            demand.note(&verdict);
+        if let Some(demand) = &self.demand
+            && let Some(found) = verdict.path.as_ref().filter(|_| verdict.is_valid())
+        {
+            demand.note(&found.certificates);
         }
         self.paths.counts.searched.add_one();
         let key = (verdict.target.id(), asked.effective.id);

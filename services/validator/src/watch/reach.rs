@@ -55,7 +55,7 @@ impl Reach {
             if !reach.names.insert(name.clone()) {
                 continue;
             }
-            for crl in crls.by_issuer(&name) {
+            for crl in crls.by_issuer(&name).iter() {
                 // The clock of a CA may be ahead of ours: what it says of the next second counts in that second.
                 reach.due.insert(crl.this_update().plus(-1));
                 reach.due.extend(crl.next_update());
