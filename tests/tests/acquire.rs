@@ -131,6 +131,8 @@ async fn start_validator(fleet: &mut Fleet, label: &str, more: &str) -> SocketAd
         (http_get(address, "/readyz").await?.status == 200).then_some(())
     })
     .await;
+    // The door over NATS opens once that is so.
+    eventually("the validator answers over NATS", async || fleet.verdict(label, "root.crt")).await;
     address
 }
 
