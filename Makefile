@@ -52,6 +52,7 @@ drill:
 	@if grep -aq REVOCAST_FAIL_AT target/release/revocast; then echo "fail points in a release build"; exit 1; fi
 	$(DRILL) --entries 1000000 --revoke 100 --validators 8
 	$(DRILL) --entries 1000000 --revoke 200000 --validators 8
+	$(DRILL) --entries 1000000 --revoke 100 --validators 8 --repository --questions 0
 	$(DRILL) --entries 1000 --revoke 3000000 --validators 2
 	$(DRILL) --entries 20000 --revoke 100 --validators 200
 
