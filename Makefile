@@ -35,7 +35,8 @@ check:
 
 ## Ratios to floors and peers, in one run.
 bench:
-	cd tests/bench && $(CARGO) run --release --locked --bin crl && $(CARGO) run --release --locked --bin path
+	cd tests/bench && $(CARGO) run --release --locked --bin crl && $(CARGO) run --release --locked --bin path && \
+		$(CARGO) run --release --locked --bin question
 	@sh ops/nats-server.sh >/dev/null
 	cd tests/bench && NATS_SERVER="$$(sh ../../ops/nats-server.sh)" $(CARGO) run --release --locked --bin fleet
 
