@@ -10,7 +10,7 @@ use revocast_authority::{CertificateRequest, Profile, Revocation};
 use revocast_bus::Bus;
 use revocast_client::ask;
 use revocast_fleet::{Wait, WaitReport};
-use revocast_messages::{Answer, Instance, Outcome, Question};
+use revocast_messages::{Answer, Instance, Outcome, Question, QuestionOptions};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Reason;
 use revocast_pki::mint::{KeyKind, SigningKey};
@@ -69,7 +69,7 @@ async fn show(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     cast.settle(args.validators, PATIENCE).await?;
 
     let bus = cast.bus().clone();
-    let before = verdict(&bus, &leaf, None).await?;
+    let before = nearest(&bus, &leaf).await?;
     let path = before.judgements[0].path.len();
     say(format!("\nIs a certificate of CA 1 valid for who believes CA 2?\n  {}", told(&before)));
     say(format!("  by a path of {path} certificates, each checked against its CRL"));
@@ -125,6 +125,29 @@ fn issue(cast: &mut Cast, ca: &str) -> Result<Certificate, Failure> {
         validity_s: 86_400,
     };
     Ok(cast.authority().issue(ca, &request, now_ms()).map_err(Failure::io)?.certificate)
+}
+
+/// Certificates from a signatory of CA 1 to CA 2 over the nearest cross-certificates, both ends counted.
+const NEAREST: usize = 6;
+
+/// Asks until the nearest way is known: CRLs may all be enforced a moment before the last cross-certificate has arrived,
+/// and then there is only the way around. An explained question is searched for anew each time.
+async fn nearest(bus: &Bus, certificate: &Certificate) -> Result<Answer, Failure> {
+    let options = QuestionOptions { explain: true, ..QuestionOptions::default() };
+    let question =
+        Question { certificates: vec![certificate.der().clone().into()], options, ..Question::default() };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask(bus, &question, None, PATIENCE).await.map_err(Failure::io)?;
+        let is_nearest = answer
+            .judgements
+            .first()
+            .is_some_and(|judged| judged.outcome == Outcome::Valid && judged.path.len() <= NEAREST);
+        if is_nearest || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn verdict(
