@@ -298,10 +298,13 @@ async fn the_services_take_json_tell_errors_in_json_and_how_far_they_followed() 
     let client = async_nats::connect(fleet.nats.url()).await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(JSON[0].0, JSON[0].1);
+    // The services open one after the other, once the validator is ready.
     let ask = async |subject: &str, body: Value| {
-        let answer =
-            client.request_with_headers(subject.to_owned(), headers.clone(), body.to_string().into());
-        let answer = answer.await.unwrap();
+        let answer = eventually("somebody answers", async || {
+            let (headers, body) = (headers.clone(), body.to_string());
+            client.request_with_headers(subject.to_owned(), headers, body.into()).await.ok()
+        })
+        .await;
         (serde_json::from_slice::<Value>(&answer.payload).unwrap(), answer.headers.unwrap_or_default())
     };
     let leaf = BASE64.encode(&std::fs::read(fleet.path("leaf.crt")).unwrap());
