@@ -22,7 +22,7 @@ use crate::config::ValidatorConfig;
 use crate::doors;
 use crate::doors::events::EventDoor;
 use crate::doors::feed::Feed;
-use crate::doors::http::Doors;
+use crate::doors::http::{Doors, Porter};
 use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
 use crate::elsewhere::Elsewhere;
@@ -159,7 +159,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
     let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
     let http = Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: live.clone(), events: told };
-    let routes = doors::http::routes(http, &config.requests, &context);
+    let routes = doors::http::routes(http, &Porter::new(&config.requests, &context.metrics), &context);
     let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
 
     let home = Home {
@@ -484,12 +484,11 @@ impl Following {
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
     /// since one slow repository must not hold up the next notice.
     fn is_attached(&self, attachment: u64) {
-        let (gate, places, stream, journal) =
-            (self.gate.clone(), self.places, self.stream, self.walk.journal.clone());
+        let (gate, places, stream, walk) = (self.gate.clone(), self.places, self.stream, self.walk.clone());
         let (health, proofs) = (self.context.health.clone(), self.proofs.clone());
         tokio::spawn(async move {
             let settled = async {
-                while gate.available_permits() < places || journal.debts().is_ok_and(|debts| debts > 0) {
+                while gate.available_permits() < places || walk.debts.are_pressing(walk.clock.now_ms()) {
                     tokio::time::sleep(READINESS_LOOK).await;
                 }
             };

@@ -35,14 +35,30 @@ pub struct ServiceSpec {
 /// One question.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The subject it came on.
-    pub subject: String,
     /// Its body.
     pub payload: Bytes,
+    subject: async_nats::Subject,
     headers: Option<HeaderMap>,
 }
 
 impl Call {
+    fn of(message: &async_nats::Message) -> Call {
+        Call {
+            payload: message.payload.clone(),
+            subject: message.subject.clone(),
+            headers: message.headers.clone(),
+        }
+    }
+
+    /// The subject it came on.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    fn is_json(&self) -> bool {
+        self.header("Content-Type").is_some_and(|kind| kind.starts_with(JSON))
+    }
+
     /// A header line by name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.as_ref()?.get(name).map(|value| value.as_str())
@@ -189,6 +205,8 @@ fn failure_in_json(why: &str) -> (HeaderMap, Bytes) {
     (header_map(&headers), serde_json::json!({ "error": why }).to_string().into())
 }
 
+/// Takes each question as it comes. Most answers are at hand: they are given on the spot, and only one that has to wait
+/// for something gets a task of its own.
 async fn answer_all<H, F>(
     mut endpoint: async_nats::service::endpoint::Endpoint,
     gate: Arc<Semaphore>,
@@ -199,33 +217,33 @@ async fn answer_all<H, F>(
 {
     while let Some(request) = endpoint.next().await {
         let Ok(permit) = gate.clone().acquire_owned().await else { return };
-        let handler = handler.clone();
-        tokio::spawn(async move {
-            let message = &request.message;
-            let call = Call {
-                subject: message.subject.to_string(),
-                payload: message.payload.clone(),
-                headers: message.headers.clone(),
-            };
-            let json = call.header("Content-Type").is_some_and(|kind| kind.starts_with(JSON));
-            let sent = match handler(call).await {
-                Some(Ok((headers, answer))) => {
-                    request.respond_with_headers(Ok(answer), header_map(&headers)).await
-                }
-                Some(Err(why)) if json => {
-                    let (headers, body) = failure_in_json(&why);
-                    request.respond_with_headers(Ok(body), headers).await
-                }
-                Some(Err(why)) => {
-                    let status = one_line(&why);
-                    request.respond(Err(async_nats::service::error::Error { status, code: FAILED })).await
-                }
-                None => Ok(()),
-            };
-            if let Err(error) = sent {
-                warn!(%error, "an answer could not be sent");
-            }
+        let answered = handler(Call::of(&request.message));
+        let mut answering = Box::pin(async move {
+            let answer = answered.await;
+            respond(&request, answer).await;
             drop(permit);
         });
+        if futures::poll!(&mut answering).is_pending() {
+            tokio::spawn(answering);
+        }
+    }
+}
+
+async fn respond(request: &async_nats::service::Request, answer: Option<Result<(Headers, Bytes), String>>) {
+    let sent = match answer {
+        Some(Ok((headers, answer))) if headers.is_empty() => request.respond(Ok(answer)).await,
+        Some(Ok((headers, answer))) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
+        Some(Err(why)) if Call::of(&request.message).is_json() => {
+            let (headers, body) = failure_in_json(&why);
+            request.respond_with_headers(Ok(body), headers).await
+        }
+        Some(Err(why)) => {
+            let status = one_line(&why);
+            request.respond(Err(async_nats::service::error::Error { status, code: FAILED })).await
+        }
+        None => Ok(()),
+    };
+    if let Err(error) = sent {
+        warn!(%error, "an answer could not be sent");
     }
 }

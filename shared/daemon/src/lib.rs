@@ -17,7 +17,7 @@ mod work;
 pub use clock::Clock;
 pub use config::{ConfigError, load, show};
 pub use door::{
-    DoorConfig, DoorError, RequestLimits, TlsConfig, limited, listen, open_door, refused, with_refusals,
+    DoorConfig, DoorError, Limits, RequestLimits, TlsConfig, listen, open_door, refused, with_refusals,
 };
 pub use health::{Health, Reason};
 pub use logs::{LogFormat, start_logs};

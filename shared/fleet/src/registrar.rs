@@ -197,8 +197,8 @@ impl<K: Knowledge> Registrar<K> {
     async fn decide(&self, call: &Call, request: &SubscriptionRequest) -> SubscriptionAnswer {
         let refused = |why: String| SubscriptionAnswer::Refused { why };
         // The broker's permissions bind the validator's name to the subject: the body must not say another.
-        if call.subject != request.subject().to_string() {
-            return refused(format!("the subject {} is another validator's or issuer's", call.subject));
+        if call.subject() != request.subject().to_string() {
+            return refused(format!("the subject {} is another validator's or issuer's", call.subject()));
         }
         let registered = match request.interest {
             Interest::Stop => self

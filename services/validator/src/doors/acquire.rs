@@ -21,7 +21,7 @@ use revocast_messages::{
 };
 use tracing::warn;
 
-use super::http::Doors;
+use super::http::{Doors, Whole};
 use super::nats::GROUP;
 use crate::acquire::Acquirer;
 
@@ -72,7 +72,11 @@ async fn answer(acquirer: &Acquirer, call: &Call) -> Result<(Headers, Bytes), St
 }
 
 /// JSON in the form of [`AcquireRequest`]. A verdict is an answer, whatever it is: status 200.
-pub(super) async fn acquire(State(doors): State<Doors>, lines: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn acquire(
+    State(doors): State<Arc<Doors>>,
+    lines: HeaderMap,
+    Whole(body): Whole,
+) -> Response {
     let kind = lines.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
     if !says_json(kind) {
         let why = format!("a body of this type is not read: {JSON}");

@@ -111,7 +111,7 @@ impl Wanted {
 
 /// `GET /v1/events`.
 pub(crate) async fn events(
-    State(doors): State<Doors>,
+    State(doors): State<Arc<Doors>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
@@ -123,7 +123,7 @@ pub(crate) async fn events(
         let why = format!("there is no event {unknown:?}; there are: {}", EVENTS.join(", "));
         return refused(StatusCode::BAD_REQUEST, &why);
     }
-    let door = doors.events;
+    let door = doors.events.clone();
     let Ok(place) = door.places.clone().try_acquire_owned() else {
         let why = format!("{} listen already, and no more are told", door.config.listeners);
         return refused(StatusCode::SERVICE_UNAVAILABLE, &why);

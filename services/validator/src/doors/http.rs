@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{FromRequest, Query, Request, State};
+use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use revocast_daemon::{Context, Counter, RequestLimits, limited, refused, router, with_refusals};
+use revocast_daemon::{Context, Counter, Limits, Metrics, RequestLimits, refused, router, with_refusals};
 use revocast_messages::headers::says_json;
 use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
@@ -25,8 +25,7 @@ use crate::acquire::Acquirer;
 use crate::question::Judge;
 use crate::state::Live;
 
-/// What the handlers need. Cheap to clone.
-#[derive(Clone)]
+/// What the handlers need.
 pub(crate) struct Doors {
     pub judge: Judge,
     pub acquirer: Arc<Acquirer>,
@@ -34,51 +33,97 @@ pub(crate) struct Doors {
     pub events: EventDoor,
 }
 
+/// What stands before every handler.
+#[derive(Clone)]
+pub(crate) struct Porter {
+    limits: Limits,
+    answers: Counter,
+}
+
+impl Porter {
+    pub(crate) fn new(limits: &RequestLimits, metrics: &Metrics) -> Porter {
+        Porter {
+            limits: Limits::new(limits, Question::MAX_BYTES, metrics),
+            answers: metrics.counter("revocast_http_answers", "answers by method, route and status"),
+        }
+    }
+}
+
 /// One route.
 pub(crate) struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the document is held against it"))]
     pub method: Method,
     pub path: &'static str,
-    handler: MethodRouter<Doors>,
+    handler: MethodRouter<Arc<Doors>>,
+}
+
+impl Route {
+    /// A handler behind the porter. The series of success is there from the start.
+    fn new<T: 'static>(
+        porter: &Porter,
+        method: Method,
+        path: &'static str,
+        handler: impl Handler<T, Arc<Doors>>,
+    ) -> Route {
+        let Porter { limits, answers } = porter.clone();
+        let well = answers.series(&[("method", method.as_str()), ("route", path), ("status", "200")]);
+        // What every request of the route shares, in one place: it is cloned with the handler each time.
+        let shared = Arc::new((limits, answers, well, method.clone()));
+        let behind = move |State(doors): State<Arc<Doors>>, request: Request| {
+            let (handler, shared) = (handler.clone(), shared.clone());
+            async move {
+                let (limits, answers, well, method) = &*shared;
+                let answer = match limits.admit(request).await {
+                    Ok((request, _place)) => handler.call(request, doors).await,
+                    Err(refusal) => refusal,
+                };
+                match answer.status() {
+                    StatusCode::OK => well.add_one(),
+                    other => answers.add_one(&[
+                        ("method", method.as_str()),
+                        ("route", path),
+                        ("status", other.as_str()),
+                    ]),
+                }
+                answer
+            }
+        };
+        let handler = if method == Method::POST { post(behind) } else { get(behind) };
+        Route { method, path, handler }
+    }
+}
+
+/// The whole body of a request that the porter let in, and so within its limits.
+pub(super) struct Whole(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Whole, Response> {
+        let whole = axum::body::to_bytes(request.into_body(), Question::MAX_BYTES).await;
+        whole.map(Whole).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.to_string()))
+    }
 }
 
 /// All routes of a validator but the operational ones.
-pub(crate) fn table() -> Vec<Route> {
-    let route = |method, path, handler| Route { method, path, handler };
+pub(crate) fn table(porter: &Porter) -> Vec<Route> {
     vec![
-        route(Method::POST, "/v1/validate", post(validate)),
-        route(Method::POST, "/v1/acquire", post(acquire)),
-        route(Method::GET, "/v1/issuers", get(issuers)),
-        route(Method::GET, "/v1/scopes", get(scopes)),
-        route(Method::GET, "/v1/events", get(events)),
-        route(Method::GET, "/openapi.json", get(openapi)),
+        Route::new(porter, Method::POST, "/v1/validate", validate),
+        Route::new(porter, Method::POST, "/v1/acquire", acquire),
+        Route::new(porter, Method::GET, "/v1/issuers", issuers),
+        Route::new(porter, Method::GET, "/v1/scopes", scopes),
+        Route::new(porter, Method::GET, "/v1/events", events),
+        Route::new(porter, Method::GET, "/openapi.json", openapi),
     ]
 }
 
 /// The router of all routes, the operational ones among them.
-pub(crate) fn routes(doors: Doors, limits: &RequestLimits, context: &Context) -> Router {
-    let answers = context.metrics.counter("revocast_http_answers", "answers by method, route and status");
-    let routes = table()
+pub(crate) fn routes(doors: Doors, porter: &Porter, context: &Context) -> Router {
+    let routes = table(porter)
         .into_iter()
-        .fold(Router::new(), |routes, route| routes.route(route.path, counted(route, answers.clone())));
-    let routes = limited(routes.with_state(doors), limits, Question::MAX_BYTES, &context.metrics);
+        .fold(Router::new(), |routes, route| routes.route(route.path, route.handler))
+        .with_state(Arc::new(doors));
     with_refusals(routes.merge(router(context)))
-}
-
-/// Counts a route's answers; the series of success is there from the start.
-fn counted(route: Route, answers: Counter) -> MethodRouter<Doors> {
-    let Route { method, path, handler } = route;
-    let count = move |status: &str, n| {
-        answers.add(&[("method", method.as_str()), ("route", path), ("status", status)], n);
-    };
-    count("200", 0);
-    handler.route_layer(from_fn(move |request: Request, next: Next| {
-        let count = count.clone();
-        async move {
-            let answer = next.run(request).await;
-            count(answer.status().as_str(), 1);
-            answer
-        }
-    }))
 }
 
 /// Query parameters of a question whose body is certificates.
@@ -98,10 +143,10 @@ struct Asked {
 /// JSON in the form of [`Question`]; or certificates in DER, PEM or PKCS #7 with the options as query parameters: the
 /// first is asked about and the others are offered along, or each is asked about.
 async fn validate(
-    State(doors): State<Doors>,
+    State(doors): State<Arc<Doors>>,
     asked: Result<Query<Asked>, QueryRejection>,
     lines: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let read = asked
         .map_err(|why| (StatusCode::BAD_REQUEST, why.body_text()))
@@ -194,7 +239,7 @@ struct ScopeState {
     source: revocast_messages::Source,
 }
 
-async fn scopes(State(doors): State<Doors>) -> Json<Vec<ScopeState>> {
+async fn scopes(State(doors): State<Arc<Doors>>) -> Json<Vec<ScopeState>> {
     let mut all = doors.live.all();
     all.sort_by_key(|(scope, _)| *scope);
     let states = all.into_iter().map(|((issuer, scope, kind), enforced)| ScopeState {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -69,7 +70,7 @@ struct ScopeView {
 
 /// `GET /v1/issuers`.
 pub(crate) async fn issuers(
-    State(doors): State<Doors>,
+    State(doors): State<Arc<Doors>>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Response {
     let Query(page) = match page {
@@ -84,7 +85,7 @@ pub(crate) async fn issuers(
     let Ok(place) = doors.judge.gate.clone().acquire_owned().await else {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "this validator is stopping");
     };
-    let judge = doors.judge;
+    let judge = doors.judge.clone();
     let listed = blocking(move || {
         let _place = place;
         list(&judge, page.after, limit)

@@ -44,6 +44,7 @@ pub(crate) async fn open(bus: &Bus, questions: &Questions) -> Result<Service, Bu
         let judge = judge.clone();
         move || statistics(&judge, &positions, &health)
     };
+    let judge = Arc::new(judge);
     serve_with(bus, spec, &endpoints, told, move |call| {
         let judge = judge.clone();
         async move { answer(&judge, &call).await }
@@ -55,7 +56,7 @@ async fn answer(judge: &Judge, call: &Call) -> Result<(Headers, Bytes), String> 
     let json = says_json(call.header(headers::CONTENT_TYPE));
     let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
     let mut question = question.map_err(|error| error.to_string())?;
-    question.options.explain |= call.subject == subjects::EXPLAIN;
+    question.options.explain |= call.subject() == subjects::EXPLAIN;
     let answer = judge.answer(question).await;
     let body = if json { codec::to_json(&answer) } else { encode(&answer) };
     let body = body.map_err(|error| error.to_string())?;

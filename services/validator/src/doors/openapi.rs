@@ -15,11 +15,11 @@ pub(crate) async fn openapi() -> impl IntoResponse {
 mod tests {
     use std::collections::BTreeSet;
 
-    use revocast_daemon::OPERATIONAL;
+    use revocast_daemon::{Metrics, OPERATIONAL, RequestLimits};
     use serde_json::Value;
 
     use super::*;
-    use crate::doors::http::table;
+    use crate::doors::http::{Porter, table};
 
     #[test]
     fn the_document_has_every_route_and_no_other() {
@@ -33,7 +33,8 @@ mod tests {
                 methods.map(move |method| format!("{} {path}", method.to_uppercase()))
             })
             .collect();
-        let routes = table().into_iter().map(|route| format!("{} {}", route.method, route.path));
+        let porter = Porter::new(&RequestLimits::default(), &Metrics::default());
+        let routes = table(&porter).into_iter().map(|route| format!("{} {}", route.method, route.path));
         let operational = OPERATIONAL.into_iter().map(|path| format!("GET {path}"));
         assert_eq!(documented, routes.chain(operational).collect());
     }

@@ -90,6 +90,12 @@ impl Debts {
         self.woken.notify_one();
     }
 
+    /// Whether some are about to be finished: they are worked on, due, or wait for a source. Those that wait for a
+    /// certificate may wait for ever.
+    pub(crate) fn are_pressing(&self, now_ms: i64) -> bool {
+        self.schedule().are_pressing(now_ms)
+    }
+
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -124,6 +124,11 @@ impl Schedule {
         }
     }
 
+    /// Whether some debt is worked on, due, or waits for a source that does not have it yet.
+    pub(crate) fn are_pressing(&self, now_ms: i64) -> bool {
+        self.debts.values().any(|debt| debt.busy || !debt.unsigned || debt.is_due(now_ms))
+    }
+
     /// What is to be begun at `now_ms`: what is due, the longest due first, as far as there are places.
     pub(crate) fn begin(&mut self, now_ms: i64) -> Vec<Try> {
         let mut due: Vec<(i64, DebtId)> = self
@@ -268,6 +273,21 @@ mod tests {
         schedule.certificate_came();
         schedule.postponed(&begun[0], Goal::Broker, true, 1, 60_000);
         assert_eq!(subjects(&schedule.begin(0)), ["unsigned"]);
+    }
+
+    #[test]
+    fn what_waits_for_a_certificate_presses_only_while_it_is_due_or_tried() {
+        let mut schedule = Schedule::default();
+        schedule.recorded(id("unsigned"), Role::Authority, Goal::Broker, true, 500);
+        assert!(!schedule.are_pressing(499));
+        schedule.certificate_came();
+        assert!(schedule.are_pressing(499));
+        let begun = schedule.begin(499);
+        assert!(schedule.are_pressing(499));
+        schedule.postponed(&begun[0], Goal::Broker, true, 1, 60_000);
+        assert!(!schedule.are_pressing(499));
+        schedule.recorded(id("absent"), Role::Authority, Goal::Broker, false, 60_000);
+        assert!(schedule.are_pressing(499));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one request may take: a place among those at once, so many octets, so long. Whatever is refused is told as JSON
+//! [`Limits`]: what one request may take: a place among those at once, so many octets, so long. Whatever is refused is told as JSON
 //! with the limit in words.
 
 use std::sync::Arc;
@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::{Counter, Metrics};
 
@@ -53,23 +52,6 @@ pub fn with_refusals(router: Router) -> Router {
         })
 }
 
-/// Lets a request reach `router` if there is a place for it (503), its body has at most `max_body` octets (413) and is
-/// there in time (408). The body is whole then: handlers take it at once.
-pub fn limited(router: Router, config: &RequestLimits, max_body: usize, metrics: &Metrics) -> Router {
-    let refusals = metrics.counter("revocast_http_refused", "requests refused for a limit, by which");
-    for why in [REQUESTS, SIZE, TIME] {
-        refusals.add(&[("limit", why)], 0);
-    }
-    let limits = Limits {
-        places: Arc::new(Semaphore::new(config.at_once.max(1))),
-        at_once: config.at_once.max(1),
-        max_body,
-        body_deadline: config.body_deadline,
-        refusals,
-    };
-    router.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(limits, admit))
-}
-
 const REQUESTS: &str = "requests";
 const SIZE: &str = "body_bytes";
 const TIME: &str = "body_deadline";
@@ -78,8 +60,11 @@ const TIME: &str = "body_deadline";
 /// after they have sent everything.
 const THROWN_AWAY: usize = 8 << 20;
 
+/// What all requests at a door share. Cheap to clone.
 #[derive(Clone)]
-struct Limits {
+pub struct Limits(Arc<Shared>);
+
+struct Shared {
     places: Arc<Semaphore>,
     at_once: usize,
     max_body: usize,
@@ -87,24 +72,42 @@ struct Limits {
     refusals: Counter,
 }
 
-async fn admit(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let Ok(_place) = limits.places.try_acquire() else {
-        let why = format!("{} requests are under way, and no more are taken: try again", limits.at_once);
-        return limits.refuse(REQUESTS, StatusCode::SERVICE_UNAVAILABLE, &why);
-    };
-    let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(limits.body_deadline, limits.whole(&head.headers, body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(refusal)) => return refusal,
-        Err(_) => {
-            let why = format!("the body was not there within {:?}", limits.body_deadline);
-            return limits.refuse(TIME, StatusCode::REQUEST_TIMEOUT, &why);
+impl Limits {
+    /// For bodies of at most `max_body` octets.
+    pub fn new(config: &RequestLimits, max_body: usize, metrics: &Metrics) -> Limits {
+        let refusals = metrics.counter("revocast_http_refused", "requests refused for a limit, by which");
+        for why in [REQUESTS, SIZE, TIME] {
+            refusals.add(&[("limit", why)], 0);
         }
-    };
-    next.run(Request::from_parts(head, Body::from(body))).await
+        Limits(Arc::new(Shared {
+            places: Arc::new(Semaphore::new(config.at_once.max(1))),
+            at_once: config.at_once.max(1),
+            max_body,
+            body_deadline: config.body_deadline,
+            refusals,
+        }))
+    }
+
+    /// Takes a request in if there is a place for it (else 503), its body has at most so many octets (413) and is there
+    /// in time (408). The body is whole then, and the place is given back when the permit is dropped.
+    pub async fn admit(&self, request: Request) -> Result<(Request, OwnedSemaphorePermit), Response> {
+        let shared = &*self.0;
+        let Ok(place) = shared.places.clone().try_acquire_owned() else {
+            let why = format!("{} requests are under way, and no more are taken: try again", shared.at_once);
+            return Err(shared.refuse(REQUESTS, StatusCode::SERVICE_UNAVAILABLE, &why));
+        };
+        let (head, body) = request.into_parts();
+        match tokio::time::timeout(shared.body_deadline, shared.whole(&head.headers, body)).await {
+            Ok(body) => Ok((Request::from_parts(head, Body::from(body?)), place)),
+            Err(_) => {
+                let why = format!("the body was not there within {:?}", shared.body_deadline);
+                Err(shared.refuse(TIME, StatusCode::REQUEST_TIMEOUT, &why))
+            }
+        }
+    }
 }
 
-impl Limits {
+impl Shared {
     async fn whole(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
         let told = headers.get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
         if told.is_some_and(|told: usize| told > self.max_body.saturating_add(THROWN_AWAY)) {

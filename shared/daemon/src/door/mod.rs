@@ -2,8 +2,8 @@
 //!
 //! Begin with [`open_door`]. It serves a router over connections that have a deadline for each request's head (whoever
 //! sends one octet a second is cut off), over TLS when [`TlsConfig`] says so, and ends gracefully: connections without
-//! a request are closed at the stop, those with one when it is answered. [`limited`] puts the limits of one request
-//! before a router; [`refused`] is the one form of an error.
+//! a request are closed at the stop, those with one when it is answered. [`Limits`] hold one request to what it
+//! may take; [`refused`] is the one form of an error.
 
 mod limits;
 mod tls;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-pub use limits::{RequestLimits, limited, refused, with_refusals};
+pub use limits::{Limits, RequestLimits, refused, with_refusals};
 pub use tls::TlsConfig;
 
 use crate::run::Context;

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use axum::body::Bytes;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -31,7 +33,17 @@ async fn opened(config: DoorConfig, limits: RequestLimits) -> Opened {
         }
     };
     let routes = Router::new().route("/echo", post(async |body: Bytes| body)).route("/slow", get(slow));
-    let routes = with_refusals(limited(routes, &limits, MAX_BODY, &context.metrics));
+    let limits = Limits::new(&limits, MAX_BODY, &context.metrics);
+    let admitted = from_fn(move |request: Request, next: Next| {
+        let limits = limits.clone();
+        async move {
+            match limits.admit(request).await {
+                Ok((request, _place)) => next.run(request).await,
+                Err(refusal) => refusal,
+            }
+        }
+    });
+    let routes = with_refusals(routes.layer(admitted));
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let (address, serving) = open_door(any_port, &config, routes, &context).await.unwrap();
     Opened { address, context, go, serving }
