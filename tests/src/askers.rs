@@ -12,7 +12,7 @@ use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::IssuerId;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::NatsServer;
+use crate::{NatsServer, eventually};
 
 /// How long the first try of a question waits; whoever was asked may have been killed.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ struct Work {
 }
 
 impl Askers {
-    /// `count` askers with a connection each, one question under way at a time.
+    /// `count` askers with a connection each, one question under way at a time. They begin once somebody answers.
     pub async fn start(nats: &NatsServer, asked: Asked, count: usize) -> Askers {
         let work = Arc::new(Work {
             asked,
@@ -75,6 +75,8 @@ impl Askers {
             wrong: Mutex::default(),
         });
         let listener = tokio::spawn(listen(nats.bus("receipts").await, work.clone()));
+        let (bus, question) = (nats.bus("first-asker").await, about(&work.asked.good));
+        eventually("somebody answers", async || ask(&bus, &question, None, FIRST_PATIENCE).await.ok()).await;
         let mut askers = JoinSet::new();
         for n in 0..count {
             let bus = nats.bus(&format!("asker-{n}")).await;
@@ -107,6 +109,10 @@ impl Askers {
             wrong: self.work.wrong.lock().unwrap().clone(),
         }
     }
+}
+
+fn about(certificate: &Certificate) -> Question {
+    Question { certificates: vec![certificate.der().clone().into()], ..Question::default() }
 }
 
 impl Drop for Askers {

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{NatsServer, eventually, root};
+use crate::{DEADLINE, NatsServer, eventually, root};
 
 /// Real processes of the one program, around a real broker, in a temporary folder.
 pub struct Fleet {
@@ -148,9 +147,9 @@ impl Fleet {
         self.service(name).kill();
     }
 
-    /// SIGTERM to a service; it must end well within two seconds.
+    /// SIGTERM to a service, which must end well.
     pub fn stop(&mut self, name: &str) {
-        let status = self.service(name).stop(Duration::from_secs(2));
+        let status = self.service(name).stop(DEADLINE);
         assert!(status.success(), "{name} ended with {status}: {}", self.log(name));
     }
 
@@ -175,12 +174,23 @@ impl Fleet {
         eventually(&what, async || (self.verdict(validator, certificate)? == outcome).then_some(())).await;
     }
 
-    /// Waits until every subscriber of every scope enforces the newest CRL, and there are `validators` of them.
+    /// Waits until every subscriber of every scope enforces the newest CRL, there are `validators` of them, and those that
+    /// run here answer questions over NATS: receipts come a moment before the doors open.
     pub async fn settled(&self, validators: usize) {
         eventually("every subscriber enforces the newest CRLs", async || {
             let (code, scopes) = self.json_with_code(&["status"]);
             let subscribed = scopes[0]["validators"].as_array()?.len();
             (code == 0 && subscribed == validators).then_some(())
+        })
+        .await;
+        eventually("every validator answers", async || {
+            let (_, members) = self.json_with_code(&["status", "--validators"]);
+            let members = members.as_array()?;
+            let is_here = |member: &&Value| {
+                let here = self.services.iter().find(|(name, _)| member["validator"] == name.as_str());
+                here.is_some_and(|(_, process)| process.is_there())
+            };
+            members.iter().filter(is_here).all(|member| member["running"]["ready"] == true).then_some(())
         })
         .await;
     }

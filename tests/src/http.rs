@@ -70,8 +70,8 @@ fn parse(answer: &[u8]) -> Option<HttpAnswer> {
     Some(HttpAnswer { status, headers, body: answer[end + 4..].to_vec() })
 }
 
-/// An address at which nobody listens at the moment, and that nobody comes by who asks the system for any port: it lies
-/// below the ports that the system hands out.
+/// An address at which nobody listens, and that nobody comes by who asks the system for any port: it lies below the
+/// ports that the system hands out. No other test gets it for as long as this one runs.
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Tests that run at once begin at different places.
@@ -79,8 +79,21 @@ pub fn free_address() -> SocketAddr {
     (0..10_000)
         .map(|_| 10_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000) % 20_000)
         .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
-        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .find(|address| is_ours(address.port()) && std::net::TcpListener::bind(address).is_ok())
         .unwrap()
+}
+
+/// Takes a port among all tests of this machine: by the lock on a file, which ends with the process.
+fn is_ours(port: u16) -> bool {
+    static TAKEN: Mutex<Vec<std::fs::File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("revocast-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = std::fs::File::create(folder.join(port.to_string())).unwrap();
+    let is_ours = file.try_lock().is_ok();
+    if is_ours {
+        TAKEN.lock().unwrap().push(file);
+    }
+    is_ours
 }
 
 /// A plain server of one document, with an entity tag, as CAs have them. It ends with its handle.

@@ -32,6 +32,11 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Whether its id is in use: it runs, or has ended without being waited for.
+    pub fn is_there(&self) -> bool {
+        nix::sys::signal::kill(Pid::from_raw(self.id() as i32), None).is_ok()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, kind: Signal) {
         signal(self.id(), kind);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::fleet::program;
 use crate::process::Process;
-use crate::{HttpAnswer, NatsServer, TestCa, free_address, http, http_get};
+use crate::{DEADLINE, HttpAnswer, NatsServer, TestCa, free_address, http, http_get};
 
 /// Whoever answers does so within this.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,9 +143,9 @@ impl ValidatorProcess {
         self.process = None;
     }
 
-    /// SIGTERM; it must end well within two seconds.
+    /// SIGTERM; it must end well.
     pub fn stop(&mut self) {
-        let status = self.process().stop(Duration::from_secs(2));
+        let status = self.process().stop(DEADLINE);
         assert!(status.success(), "{} ended with {status}: {}", self.name, self.log());
         self.process = None;
     }

@@ -11,7 +11,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlKind, IssuerId};
 use tempfile::TempDir;
 
-use crate::{NatsServer, TestCa, ValidatorProcess};
+use crate::{NatsServer, TestCa, ValidatorProcess, eventually};
 
 /// ```text
 ///   root > issuing > leaves --notices--> nats-server --> validators --receipts-->
@@ -113,7 +113,8 @@ impl World {
 
     /// Number of the CRL of `ca` that a validator has told the fleet it enforces; 0 if it has told nothing.
     pub async fn told(&self, validator: &ValidatorProcess, ca: &TestCa) -> u64 {
-        receipt(&self.bus, validator.name(), ca).await.unwrap()
+        let what = "the broker says what was told";
+        eventually(what, async || receipt(&self.bus, validator.name(), ca).await.ok()).await
     }
 }
 

@@ -211,7 +211,10 @@ async fn who_stops_is_told_nothing_and_who_comes_back_is_told_the_newest() {
     })
     .await;
     let first = numbers(&bus, issuer).await;
-    assert_eq!(ask(&bus, Some(issuer), Interest::Stop).await, Some(SubscriptionAnswer::Stopped));
+    eventually("it is stopped", async || {
+        (ask(&bus, Some(issuer), Interest::Stop).await? == SubscriptionAnswer::Stopped).then_some(())
+    })
+    .await;
     eventually("the bridge knows that it stopped", async || {
         (counted(listen, "revocast_bridge_subscriptions", "").await? == 0.0).then_some(())
     })

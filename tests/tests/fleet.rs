@@ -149,7 +149,7 @@ async fn lies_and_garbage_change_no_verdict_and_the_next_good_notice_is_applied(
 }
 
 #[tokio::test]
-async fn every_service_stops_within_two_seconds_with_and_without_a_broker() {
+async fn every_service_stops_when_it_is_told_to_with_and_without_a_broker() {
     let mut fleet = fleet_of(1).await;
     fleet.start_validator("v2", "");
     fleet.settled(2).await;

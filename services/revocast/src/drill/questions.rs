@@ -33,7 +33,8 @@ pub(super) struct Questions {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Questions {
-    /// `count` askers, each with one question under way, about a certificate that is valid throughout.
+    /// `count` askers, each with one question under way, about a certificate that is valid throughout. They begin once
+    /// somebody answers.
     pub(super) async fn start(
         config: &BusConfig,
         leaf: &Certificate,
@@ -52,6 +53,10 @@ impl Questions {
             let (taken, wrong, stop) =
                 (questions.taken.clone(), questions.wrong.clone(), questions.stop.clone());
             questions.askers.spawn(async move {
+                let deadline = Instant::now() + PATIENCE;
+                while ask(&bus, &question, None, PATIENCE).await.is_err() && Instant::now() < deadline {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 while !stop.load(Ordering::Relaxed) {
                     let started = Instant::now();
                     let answer = ask(&bus, &question, None, PATIENCE).await;
