@@ -2,16 +2,18 @@
 //! shows the fleet.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, ServiceExt};
+use async_nats::{HeaderMap, PublishError, PublishErrorKind};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::connect::Bus;
 use crate::error::BusError;
@@ -80,6 +82,8 @@ impl Service {
             if let Err(error) = self.inner.stop().await {
                 debug!(%error, "the service was gone already");
             }
+            // What the broker has handed over is answered, too.
+            futures::future::join_all(self.tasks).await;
             let _ = self.gate.acquire_many(self.concurrency).await;
         };
         if tokio::time::timeout(STOP_PATIENCE, stopped).await.is_err() {
@@ -88,6 +92,8 @@ impl Service {
     }
 }
 
+/// Larger questions are worked on beside the others from the start.
+const ON_THE_SPOT: usize = 16 << 10;
 /// A service that stops waits no longer than this for its answers.
 const STOP_PATIENCE: Duration = Duration::from_millis(700);
 
@@ -182,7 +188,7 @@ where
             .map_err(failed)?;
         tasks.push(AbortOnDropHandle::new(tokio::spawn(answer_all(endpoint, gate.clone(), handler.clone()))));
     }
-    // Whoever is told that the service runs may ask it at once: the broker must know of it by then.
+    // Whoever is told that the service runs will ask it soon.
     if let Err(error) = bus.client.flush().await {
         debug!(%error, "the broker has not confirmed the service yet");
     }
@@ -217,33 +223,58 @@ async fn answer_all<H, F>(
 {
     while let Some(request) = endpoint.next().await {
         let Ok(permit) = gate.clone().acquire_owned().await else { return };
+        let is_small = request.message.payload.len() <= ON_THE_SPOT;
         let answered = handler(Call::of(&request.message));
-        let mut answering = Box::pin(async move {
+        let answering = async move {
             let answer = answered.await;
             respond(&request, answer).await;
             drop(permit);
-        });
-        if futures::poll!(&mut answering).is_pending() {
-            tokio::spawn(answering);
+        };
+        // A question that makes the handler panic takes no other along.
+        let mut answering = Box::pin(AssertUnwindSafe(answering).catch_unwind());
+        if is_small && let Poll::Ready(answered) = futures::poll!(&mut answering) {
+            if answered.is_err() {
+                error!("a question made the service panic");
+            }
+            continue;
         }
+        tokio::spawn(answering);
     }
 }
 
+/// The words for an answer that the broker does not carry.
+fn too_large(octets: usize) -> String {
+    format!(
+        "the answer of {octets} bytes is above what the broker carries: ask about fewer certificates at once"
+    )
+}
+
 async fn respond(request: &async_nats::service::Request, answer: Option<Result<(Headers, Bytes), String>>) {
-    let sent = match answer {
-        Some(Ok((headers, answer))) if headers.is_empty() => request.respond(Ok(answer)).await,
-        Some(Ok((headers, answer))) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
-        Some(Err(why)) if Call::of(&request.message).is_json() => {
+    let Some(answer) = answer else { return };
+    let octets = answer.as_ref().map_or(0, |(_, answer)| answer.len());
+    let mut sent = send(request, answer).await;
+    if sent.as_ref().is_err_and(|error| error.kind() == PublishErrorKind::MaxPayloadExceeded) {
+        sent = send(request, Err(too_large(octets))).await;
+    }
+    if let Err(error) = sent {
+        warn!(%error, "an answer could not be sent");
+    }
+}
+
+async fn send(
+    request: &async_nats::service::Request,
+    answer: Result<(Headers, Bytes), String>,
+) -> Result<(), PublishError> {
+    match answer {
+        Ok((headers, answer)) if headers.is_empty() => request.respond(Ok(answer)).await,
+        Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,
+        Err(why) if Call::of(&request.message).is_json() => {
             let (headers, body) = failure_in_json(&why);
             request.respond_with_headers(Ok(body), headers).await
         }
-        Some(Err(why)) => {
+        Err(why) => {
             let status = one_line(&why);
             request.respond(Err(async_nats::service::error::Error { status, code: FAILED })).await
         }
-        None => Ok(()),
-    };
-    if let Err(error) = sent {
-        warn!(%error, "an answer could not be sent");
     }
 }

@@ -59,6 +59,9 @@ pub enum DecodeError {
 /// No container inside a message may claim more than this many octets, whatever the message.
 const CONTAINER_LIMIT: usize = 8 << 20;
 
+/// Most messages have at most so many octets.
+const USUAL: usize = 512;
+
 fn layout() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<CONTAINER_LIMIT>()
 }
@@ -67,7 +70,8 @@ fn layout() -> impl bincode::config::Config {
 ///
 /// Fails only if a message was built above its own limit.
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    let mut bytes = vec![M::VERSION];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(M::VERSION);
     bincode::serde::encode_into_std_write(message, &mut bytes, bincode::config::standard())
         .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
     within_bound::<M>(&bytes)?;
@@ -93,8 +97,10 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
 
 /// The same message as JSON, for clients in other languages; octets are base64, identifiers hex.
 pub fn to_json<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    serde_json::to_vec(message)
-        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })
+    let mut bytes = Vec::with_capacity(4 * USUAL);
+    serde_json::to_writer(&mut bytes, message)
+        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
+    Ok(bytes)
 }
 
 /// Reads a message that a client wrote as JSON, under the same size bound.

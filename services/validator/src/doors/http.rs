@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Query, Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use revocast_daemon::{Context, Counter, Limits, Metrics, RequestLimits, refused, router, with_refusals};
-use revocast_messages::headers::says_json;
+use revocast_messages::headers::{JSON, says_json};
 use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
 use serde::{Deserialize, Serialize};
@@ -215,7 +215,10 @@ fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
 
 fn answered(answer: Answer) -> Response {
     match &answer.refused {
-        None => Json(answer).into_response(),
+        None => match codec::to_json(&answer) {
+            Ok(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response(),
+            Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         Some(Refusal::Malformed { why }) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
         Some(Refusal::Busy { why }) => refused(StatusCode::SERVICE_UNAVAILABLE, why),
     }

@@ -81,7 +81,7 @@ impl Offered {
             ..Question::new(self.target, judge.now(), &self.policy.anchors, &self.effective.requirements)
         };
         let candidates = Candidates { offered: &self.issuers, live: &judge.live };
-        let (verdict, path) = judge.searched(question, &candidates);
+        let (verdict, path) = judge.searched(question, &candidates, judge.deadline());
         judge.adopt(&verdict, Some(ToldBy::Path));
         match (path, verdict.outcome) {
             (Some(path), _) => {

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use revocast_daemon::{Clock, blocking};
 use revocast_messages::{Answer, Outcome, Question};
@@ -118,16 +118,23 @@ impl Demand {
         }
     }
 
-    /// Has the CRLs fetched for want of which `answer` is indeterminate; `true` if one came, so that the question is
+    /// Has the CRLs fetched for want of which `answer` is indeterminate, certificates that were `found` beside the
+    /// question's included; `true` if one came, so that the question is
     /// worth another judgement.
-    pub(crate) async fn bring(&self, question: &Arc<Question>, answer: &Answer) -> bool {
+    pub(crate) async fn bring(
+        &self,
+        question: &Arc<Question>,
+        found: &[Certificate],
+        answer: &Answer,
+    ) -> bool {
         let in_doubt = answer.judgements.iter().any(|one| one.outcome == Outcome::Indeterminate);
         let Some(poller) = self.inner.poller.get().filter(|_| in_doubt && self.inner.config.on_demand) else {
             return false;
         };
         let Ok(_place) = self.inner.waiting.try_acquire() else { return false };
         let (inner, question, answer) = (self.inner.clone(), question.clone(), answer.clone());
-        let wanted = blocking(move || inner.lacking(question, &answer)).await;
+        let found = found.to_vec();
+        let wanted = blocking(move || inner.lacking(question, found, &answer)).await;
         let flights: Vec<_> =
             wanted.into_iter().filter_map(|wanted| self.inner.fly(poller, wanted)).collect();
         if flights.is_empty() {
@@ -156,8 +163,10 @@ impl Inner {
     }
 
     /// The URLs of CRLs that the certificates in doubt lack.
-    fn lacking(&self, question: Arc<Question>, answer: &Answer) -> Vec<Wanted> {
-        let Ok(asked) = intake::read(question, &self.policies) else { return Vec::new() };
+    fn lacking(&self, question: Arc<Question>, found: Vec<Certificate>, answer: &Answer) -> Vec<Wanted> {
+        let asked = intake::read(question, &self.policies, Instant::now());
+        let Ok(mut asked) = asked else { return Vec::new() };
+        asked.found = found;
         let now_ms = self.clock.now_ms();
         let at = Time::from_unix(now_ms.div_euclid(1_000));
         let requirements =

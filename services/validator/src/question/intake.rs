@@ -2,6 +2,7 @@
 //! not be needed: a certificate whose path is known is never decoded.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use revocast_messages::{Blob, Question, Refusal};
@@ -21,10 +22,12 @@ pub(crate) struct Asked {
     pub explain: bool,
     /// Candidates that were found beside the question's.
     pub found: Vec<Certificate>,
+    /// When the searches for all its certificates end, whatever they have found.
+    pub until: Instant,
 }
 
-/// Reads a question under the validator's policies.
-pub(crate) fn read(question: Arc<Question>, policies: &Policies) -> Result<Asked, Refusal> {
+/// Reads a question under the validator's policies, to be searched for at most until `until`.
+pub(crate) fn read(question: Arc<Question>, policies: &Policies, until: Instant) -> Result<Asked, Refusal> {
     bounded("certificates", question.certificates.len(), Question::MAX_CERTIFICATES)?;
     bounded("intermediates", question.intermediates.len(), Question::MAX_INTERMEDIATES)?;
     if question.certificates.is_empty() {
@@ -41,6 +44,7 @@ pub(crate) fn read(question: Arc<Question>, policies: &Policies) -> Result<Asked
         name: options.dns.clone().map(AskedName::Dns),
         explain: options.explain,
         found: Vec::new(),
+        until,
         question,
     })
 }

@@ -71,19 +71,10 @@ impl Judge {
             return self.answer_past(question).await;
         }
         let started = Instant::now();
-        let question = Arc::new(question);
-        let mut answer = self.judged(question.clone(), Vec::new()).await;
-        let is_invalid = |judgement: &Judgement| judgement.outcome == revocast_messages::Outcome::Invalid;
-        if let Some(discover) = &self.discover
-            && answer.judgements.iter().any(is_invalid)
-        {
-            let again = |found| self.judged(question.clone(), found);
-            answer = Box::pin(discover.beyond(&question, answer, started + self.deadline, again)).await;
-        }
-        if let Some(demand) = &self.demand
-            && Box::pin(demand.bring(&question, &answer)).await
-        {
-            answer = self.judged(question.clone(), Vec::new()).await;
+        let (question, until) = (Arc::new(question), started + self.deadline);
+        let mut answer = self.judged(question.clone(), Vec::new(), until).await;
+        if answer.judgements.iter().any(|one| one.outcome != revocast_messages::Outcome::Valid) {
+            answer = Box::pin(self.pursue(question, answer, until)).await;
         }
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();
@@ -92,9 +83,31 @@ impl Judge {
         answer
     }
 
+    /// Looks elsewhere for issuers that are not known, and for CRLs that are lacking.
+    async fn pursue(&self, question: Arc<Question>, mut answer: Answer, until: Instant) -> Answer {
+        let beyond = match &self.discover {
+            Some(discover) => discover.beyond(&question, &answer, until).await,
+            None => None,
+        };
+        let found = beyond.as_ref().map_or_else(Vec::new, |beyond| beyond.certificates.clone());
+        if !found.is_empty() {
+            answer = self.judged(question.clone(), found.clone(), until).await;
+        }
+        if let Some(demand) = &self.demand
+            && demand.bring(&question, &found, &answer).await
+        {
+            answer = self.judged(question, found, until).await;
+        }
+        // What could not be looked for is in doubt, whatever came of the rest.
+        match beyond {
+            Some(beyond) => beyond.doubted(answer),
+            None => answer,
+        }
+    }
+
     /// Judges with candidates that were found beside the question's.
-    async fn judged(&self, question: Arc<Question>, found: Vec<Certificate>) -> Answer {
-        match intake::read(question, &self.policies) {
+    async fn judged(&self, question: Arc<Question>, found: Vec<Certificate>, until: Instant) -> Answer {
+        match intake::read(question, &self.policies, until) {
             Ok(mut asked) => {
                 asked.found = found;
                 self.judge_all(asked).await
@@ -105,11 +118,12 @@ impl Judge {
 
     async fn judge_all(&self, asked: Asked) -> Answer {
         let now_ms = self.clock.now_ms();
+        let silence = self.freshness.age(now_ms);
         let mut judgements = Vec::with_capacity(asked.certificates().len());
         let mut missed = Vec::new();
         for (index, der) in asked.certificates().iter().enumerate() {
             let id = CertId::of(der);
-            judgements.push(self.known(id, &asked, now_ms).unwrap_or_else(|| {
+            judgements.push(self.known(id, &asked, now_ms, silence).unwrap_or_else(|| {
                 missed.push(Missed { index, id });
                 answer::unjudged(id)
             }));
@@ -128,7 +142,7 @@ impl Judge {
     }
 
     /// Answers from a kept path: look-ups in the live CRLs and nothing else.
-    fn known(&self, id: CertId, asked: &Asked, now_ms: i64) -> Option<Judgement> {
+    fn known(&self, id: CertId, asked: &Asked, now_ms: i64, silence: Option<Duration>) -> Option<Judgement> {
         if asked.explain {
             return None;
         }
@@ -143,7 +157,7 @@ impl Judge {
             self.paths.counts.kept.add_one();
             self.tell_use(&path, now_ms);
             let judgement = answer::of_path(id, &path, &rechecked, at);
-            answer::held_to(judgement, &asked.policy, &rechecked.evidence, at, self.freshness.age(now_ms))
+            answer::held_to(judgement, &asked.policy, &rechecked.evidence, at, silence)
         })
     }
 

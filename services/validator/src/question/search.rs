@@ -118,7 +118,7 @@ impl Judge {
                 &asked.effective.requirements,
             )
         };
-        let (verdict, path) = self.searched(question, &known);
+        let (verdict, path) = self.searched(question, &known, asked.until);
         if let Some(demand) = &self.demand
             && let Some(found) = verdict.path.as_ref().filter(|_| verdict.is_valid())
         {
@@ -135,13 +135,13 @@ impl Judge {
         verdict
     }
 
-    /// Asks the engine, within this validator's deadline; the path, too, if it is valid.
+    /// Asks the engine, at most until `until`; the path, too, if it is valid.
     pub(crate) fn searched(
         &self,
         question: path::Question<'_>,
         certificates: &dyn path::CertificateSource,
+        until: Instant,
     ) -> (Verdict, Option<Arc<ProvenPath>>) {
-        let until = Instant::now() + self.deadline;
         let expired = || Instant::now() >= until;
         let question = path::Question { expired: Some(&expired), ..question };
         let verdict = path::judge(&question, self.sources(certificates));
@@ -183,7 +183,7 @@ impl Judge {
     ) -> bool {
         let key = (certificate.id(), effective.id);
         let question = path::Question::new(certificate, self.now(), &policy.anchors, &effective.requirements);
-        let (verdict, path) = self.searched(question, &*self.live);
+        let (verdict, path) = self.searched(question, &*self.live, self.deadline());
         let found = path.is_some();
         match path {
             // With what others told, they build it as well.
@@ -198,6 +198,11 @@ impl Judge {
 
     pub(crate) fn sources<'a>(&'a self, certificates: &'a dyn path::CertificateSource) -> Sources<'a> {
         Sources { certificates, crls: &*self.live, memory: &self.live.memory }
+    }
+
+    /// When a search that begins now is to end.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.deadline
     }
 
     pub(crate) fn now(&self) -> Time {

@@ -148,7 +148,7 @@ fn known<'a>(certificates: &'a dyn CertificateSource, around: &Surroundings<'a>,
 
 /// How a discovery ended.
 #[derive(Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Certificates that lead on from the targets, and were not known.
     pub certificates: Vec<Certificate>,
     /// The same, with what the question brought along.
@@ -159,7 +159,7 @@ pub(super) struct Found {
 
 impl Found {
     /// What is still without a path cannot be told: what might lead on could not be had.
-    pub(super) fn doubted(&self, mut answer: Answer) -> Answer {
+    pub(crate) fn doubted(&self, mut answer: Answer) -> Answer {
         let Some((open, why)) = &self.in_doubt else { return answer };
         for judgement in &mut answer.judgements {
             if judgement.outcome == Outcome::Invalid && open.contains(&judgement.certificate) {

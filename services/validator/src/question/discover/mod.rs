@@ -90,27 +90,19 @@ impl Discover {
         Discover(Arc::new(Inner { parts, remembered: Remembered::default(), gate }))
     }
 
-    /// Looks for the issuers that the invalid certificates of an answer want, at most until `until`, and has the
-    /// question judged again with what it found. An answer without invalid certificates is handed back at once.
-    pub(crate) async fn beyond<F: Future<Output = Answer>>(
-        &self,
-        question: &Question,
-        answer: Answer,
-        until: Instant,
-        judge: impl FnOnce(Vec<Certificate>) -> F,
-    ) -> Answer {
+    /// Looks for the issuers that the invalid certificates of an answer want, at most until `until`. `None`, at once,
+    /// for an answer without invalid certificates.
+    pub(crate) async fn beyond(&self, question: &Question, answer: &Answer, until: Instant) -> Option<Found> {
         let at = Time::from_unix(self.0.parts.clock.now_s());
-        let Some(expedition) = Expedition::of(question, &answer, at) else { return answer };
+        let expedition = Expedition::of(question, answer, at)?;
         let policy = question.options.policy.clone();
         let found = self.search(expedition, policy, until).await;
         self.0.parts.counts.discoveries.add_one(&[("outcome", found.word())]);
-        if found.certificates.is_empty() {
-            return found.doubted(answer);
+        if !found.certificates.is_empty() {
+            let learned = self.0.parts.learner.learn(&found, &self.0.parts.policies, at, until).await;
+            self.0.parts.counts.learned.add(&[], learned as u64);
         }
-        let learned = self.0.parts.learner.learn(&found, &self.0.parts.policies, at, until).await;
-        self.0.parts.counts.learned.add(&[], learned as u64);
-        let answer = judge(found.certificates.clone()).await;
-        found.doubted(answer)
+        Some(found)
     }
 
     async fn search(&self, expedition: Expedition, policy: Option<String>, until: Instant) -> Found {

@@ -97,11 +97,11 @@ impl Judge {
         let Ok(permit) = self.gate.clone().acquire_owned().await else {
             return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
         };
-        let judge = self.clone();
+        let (judge, until) = (self.clone(), self.deadline());
         blocking(move || {
             let _permit = permit;
             let question = Arc::new(question);
-            match intake::read(question.clone(), &judge.policies) {
+            match intake::read(question.clone(), &judge.policies, until) {
                 Ok(asked) => judge.judge_past(&asked, &question.options),
                 Err(refusal) => judge.refused(refusal),
             }
@@ -145,8 +145,7 @@ impl Judge {
         instants: &Instants,
         now_ms: i64,
     ) -> Judgement {
-        let until = Instant::now() + self.deadline;
-        let expired = || Instant::now() >= until;
+        let expired = || Instant::now() >= asked.until;
         let question = path::Question {
             name: asked.name.clone(),
             expired: Some(&expired),
