@@ -28,7 +28,7 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&data_encoding::HEXLOWER.encode(&self.0))
+                f.pad(data_encoding::HEXLOWER.encode_mut_str(&self.0, &mut [0; 2 * $octets]))
             }
         }
 
@@ -54,7 +54,8 @@ macro_rules! identifier {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {
-                    serializer.collect_str(self)
+                    let mut hex = [0; 2 * $octets];
+                    serializer.serialize_str(data_encoding::HEXLOWER.encode_mut_str(&self.0, &mut hex))
                 } else {
                     self.0.serialize(serializer)
                 }

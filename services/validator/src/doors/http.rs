@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
+use axum::body::Body;
 use axum::extract::{FromRequest, Query, Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -100,7 +100,13 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &S) -> Result<Whole, Response> {
-        let whole = axum::body::to_bytes(request.into_body(), Question::MAX_BYTES).await;
+        Whole::of(request.into_body()).await
+    }
+}
+
+impl Whole {
+    async fn of(body: Body) -> Result<Whole, Response> {
+        let whole = axum::body::to_bytes(body, Question::MAX_BYTES).await;
         whole.map(Whole).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.to_string()))
     }
 }
@@ -142,15 +148,19 @@ struct Asked {
 
 /// JSON in the form of [`Question`]; or certificates in DER, PEM or PKCS #7 with the options as query parameters: the
 /// first is asked about and the others are offered along, or each is asked about.
-async fn validate(
-    State(doors): State<Arc<Doors>>,
-    asked: Result<Query<Asked>, QueryRejection>,
-    lines: HeaderMap,
-    Whole(body): Whole,
-) -> Response {
+async fn validate(State(doors): State<Arc<Doors>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Whole(body) = match Whole::of(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let asked = match head.uri.query() {
+        None | Some("") => Ok(Asked::default()),
+        Some(_) => Query::try_from_uri(&head.uri).map(|Query(asked)| asked),
+    };
     let read = asked
         .map_err(|why| (StatusCode::BAD_REQUEST, why.body_text()))
-        .and_then(|Query(asked)| question(asked, &lines, body));
+        .and_then(|asked| question(asked, &head.headers, body));
     match read {
         Ok(question) => answered(doors.judge.answer(question).await),
         Err((status, why)) => refused(status, &why),

@@ -113,12 +113,17 @@ impl Shared {
         if told.is_some_and(|told: usize| told > self.max_body.saturating_add(THROWN_AWAY)) {
             return Err(self.too_large());
         }
+        let broken = |_| refused(StatusCode::BAD_REQUEST, "the body ended in the middle");
+        let mut chunks = body.into_data_stream();
+        let first = chunks.next().await.transpose().map_err(broken)?.unwrap_or_default();
+        if told == Some(first.len()) && first.len() <= self.max_body {
+            // Most bodies come in one piece, and are not copied.
+            return Ok(first);
+        }
         let mut whole = Vec::with_capacity(told.unwrap_or(0).min(self.max_body));
         let mut seen = 0_usize;
-        let mut chunks = body.into_data_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk =
-                chunk.map_err(|_| refused(StatusCode::BAD_REQUEST, "the body ended in the middle"))?;
+        let mut next = Some(first);
+        while let Some(chunk) = next {
             seen = seen.saturating_add(chunk.len());
             if seen <= self.max_body {
                 whole.extend_from_slice(&chunk);
@@ -127,6 +132,7 @@ impl Shared {
             } else {
                 whole = Vec::new();
             }
+            next = chunks.next().await.transpose().map_err(broken)?;
         }
         if seen > self.max_body { Err(self.too_large()) } else { Ok(whole.into()) }
     }
