@@ -1,8 +1,10 @@
 //! How a service's work is paced, and how what blocks is kept off the runtime.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::debug;
 
 /// A shorter period would leave no time for anything else.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
@@ -12,6 +14,41 @@ pub fn every(period: Duration) -> Interval {
     let mut interval = interval(period.max(SHORTEST_PERIOD));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// From so many octets on work on them takes milliseconds and more.
+const LARGE: usize = 1 << 20;
+
+/// What is large yields to everything else of this machine that wants the processor: about a tenth is left to it.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// As [`blocking`], for work on so many octets. What is large gets a thread of its own that stands back behind all
+/// others, so that questions are answered meanwhile as if nothing happened.
+pub async fn standing_back<T: Send + 'static>(octets: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if octets < LARGE {
+        return blocking(work).await;
+    }
+    let (done, result) = tokio::sync::oneshot::channel();
+    let begun = std::thread::Builder::new().name("revocast-large".into()).spawn(move || {
+        stand_back();
+        // Whoever waited may have gone.
+        let _ = done.send(std::panic::catch_unwind(AssertUnwindSafe(work)));
+    });
+    match (begun, result.await) {
+        (Ok(_), Ok(Ok(done))) => done,
+        (Ok(_), Ok(Err(panic))) => std::panic::resume_unwind(panic),
+        (Ok(_), Err(_)) => std::future::pending().await,
+        (Err(error), _) => panic!("no thread for work on {octets} octets: {error}"),
+    }
+}
+
+/// On Linux the priority is the thread's own; threads that it begins have the same.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        debug!(%error, "a thread does not stand back");
+    }
 }
 
 /// Runs what blocks on the disk or the processor beside the runtime; a panic there is one here.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::{Bucket, Bus, BusError, Lease, Objects};
-use revocast_daemon::{blocking, every};
+use revocast_daemon::{every, standing_back};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
 use revocast_pki::crl::{Difference, DifferenceError};
@@ -75,7 +75,8 @@ pub(super) async fn at_hand(notice: &CrlNotice, step: Step, limit: usize) -> Res
     Ok(match step {
         Step::Inline(bytes) => AtHand::Bytes(bytes),
         Step::Difference(base, difference) => {
-            let rebuilt = blocking(move || Difference::decode(difference.bytes.0)?.apply(&base));
+            let octets = base.der().len();
+            let rebuilt = standing_back(octets, move || Difference::decode(difference.bytes.0)?.apply(&base));
             AtHand::Bytes(rebuilt.await?)
         }
         Step::Object => AtHand::InStore,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use revocast_daemon::{Clock, blocking};
+use revocast_daemon::{Clock, blocking, standing_back};
 use revocast_pki::crl::{Changes, Crl};
 use revocast_pki::identity::{CrlKind, CrlOrder, Digest};
 
@@ -26,7 +26,7 @@ const COUNTED_ENTRIES: usize = 200_000;
 /// issuers' CRLs do not wait for it. Without a mark the file says nothing, and is swept at the next start.
 pub(crate) async fn keep(journal: &Arc<Journal>, verified: &Verified) -> Result<(), JournalError> {
     let (journal, crl) = (journal.clone(), verified.crl().clone());
-    blocking(move || journal.keep_crl(&crl)).await
+    standing_back(crl.der().len(), move || journal.keep_crl(&crl)).await
 }
 
 /// Writes what is to be enforced next, and an audit record of how it came to be.

@@ -5,9 +5,12 @@
 //! left to the questions). Anybody can announce a CRL of an issuer of their own making: it is never taken in.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures::FutureExt;
+use revocast_daemon::standing_back;
 use revocast_messages::{CrlNotice, Source};
 use revocast_pki::asn1::{Asn1Error, Time};
 use revocast_pki::certificate::{Certificate, KeyUsage};
@@ -112,8 +115,10 @@ impl Verifier {
     ) -> Result<Verified, Unverified> {
         let name = Name::decode(notice.issuer_name.0.clone())?;
         let (verifier, live, issuer) = (self.clone(), live.clone(), notice.issuer);
+        let octets = bytes.len();
         let work = move || verifier.verify_of(issuer, &name, bytes, source, &live, Time::from_unix(now_s));
-        let verified = tokio::task::spawn_blocking(work).await.map_err(|_| Unverified::Interrupted)??;
+        let verified = AssertUnwindSafe(standing_back(octets, work)).catch_unwind().await;
+        let verified = verified.map_err(|_| Unverified::Interrupted)??;
         announced(&verified, notice)?;
         Ok(verified)
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use revocast_bus::Stored;
-use revocast_daemon::{Clock, blocking};
+use revocast_daemon::{Clock, blocking, standing_back};
 use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
 use revocast_pki::identity::CrlOrder;
@@ -339,11 +339,12 @@ impl Walk {
         );
         self.receipts.tell(applied.receipt(took));
         let journal = self.journal.clone();
-        tokio::task::spawn_blocking(move || {
+        let octets = held.as_ref().map_or(0, |held| held.crl.der().len());
+        tokio::spawn(standing_back(octets, move || {
             // The last hold on tens of megabytes is let go beside the runtime, too.
             drop(held);
             journal.forget(&applied.obsolete)
-        });
+        }));
         Ok(Outcome::Applied)
     }
 }
