@@ -18,8 +18,10 @@ use revocast_tests::{NatsServer, free_address};
 use crate::Failure;
 use crate::rig::{Ca, Validator, cpu, folder_in_memory, quantile};
 
-/// Questions per row.
-const QUESTIONS: u64 = 20_000;
+/// Questions per row of which one is in flight.
+const QUESTIONS: u64 = 10_000;
+/// Questions per row of which many are: they take as long.
+const MANY_QUESTIONS: u64 = 100_000;
 /// Every row is taken this often, floor and ours in turn; the median counts.
 const ROUNDS: usize = 5;
 /// Certificates of a batch.
@@ -58,16 +60,16 @@ pub(crate) async fn measure() -> Result<(), Failure> {
     let echoing = tokio::spawn(serve_echo(echo, answered.clone()));
     first_answer(&client, "bench.echo", &asked).await?;
     for in_flight in [1, 128] {
-        let floor = || over_nats(client.clone(), "bench.echo", asked.clone(), in_flight, QUESTIONS);
-        let ours = || over_nats(client.clone(), "pki.validate", asked.clone(), in_flight, QUESTIONS);
+        let floor = || over_nats(client.clone(), "bench.echo", asked.clone(), in_flight, of(in_flight));
+        let ours = || over_nats(client.clone(), "pki.validate", asked.clone(), in_flight, of(in_flight));
         let (floor, ours) = in_turn(floor, ours).await?;
         tell(&format!("NATS, {in_flight} in flight"), floor, ours);
     }
 
     let leaves: Result<Vec<_>, Failure> = (0..BATCH as u32).map(|n| Ok(ca.leaf(n + 100)?.into())).collect();
     let batch = Bytes::from(encode(&Question { certificates: leaves?, ..Question::default() })?);
-    let one = over_nats(client.clone(), "pki.validate", asked.clone(), 128, QUESTIONS).await?;
-    let many = over_nats(client.clone(), "pki.validate", batch, 16, QUESTIONS / 16).await?;
+    let one = over_nats(client.clone(), "pki.validate", asked.clone(), 128, MANY_QUESTIONS).await?;
+    let many = over_nats(client.clone(), "pki.validate", batch, 16, MANY_QUESTIONS / 16).await?;
     println!(
         "batches of {BATCH}: {:.0} certificates/s, {:.2} x those of single questions ({:.0}/s)",
         many.per_second * BATCH as f64,
@@ -100,6 +102,11 @@ async fn first_answer(client: &Client, subject: &'static str, asked: &Bytes) -> 
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How many questions a row has.
+const fn of(in_flight: usize) -> u64 {
+    if in_flight > 1 { MANY_QUESTIONS } else { QUESTIONS }
 }
 
 async fn connect(nats: &NatsServer) -> Result<Client, Failure> {
@@ -167,7 +174,7 @@ async fn over_http(
         tokio::spawn(connection);
         senders.push(Arc::new(tokio::sync::Mutex::new(sender)));
     }
-    many(connections, QUESTIONS, |asker| {
+    many(connections, of(connections), |asker| {
         let (sender, body) = (senders[asker].clone(), body.clone());
         move || {
             let (sender, body) = (sender.clone(), body.clone());
