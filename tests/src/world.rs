@@ -11,7 +11,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlKind, IssuerId};
 use tempfile::TempDir;
 
-use crate::{NatsServer, TestCa, ValidatorProcess};
+use crate::{NatsServer, TestCa, ValidatorProcess, sha256_hex};
 
 /// ```text
 ///   root > issuing > leaves --notices--> nats-server --> validators --receipts-->
@@ -105,6 +105,11 @@ impl World {
     /// Puts a CRL where validators look first.
     pub async fn store(&self, crl: &Crl) {
         self.objects().await.put(crl.der()).await.unwrap();
+    }
+
+    /// Whether a CRL is where validators look first.
+    pub async fn has(&self, crl: &Crl) -> bool {
+        self.objects().await.has(&sha256_hex(crl.der())).await.unwrap()
     }
 
     async fn objects(&self) -> Objects {

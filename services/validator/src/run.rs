@@ -40,7 +40,7 @@ use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
-use crate::polling::{self, Board, Demand};
+use crate::polling::{self, Board, Demand, Telling};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
@@ -172,6 +172,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     };
     let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let (aside, waiting) = Aside::new(counts.clone());
+    let (telling, found) = Telling::new();
     let walk = Arc::new(Walk {
         live,
         journal,
@@ -186,6 +187,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         board,
         debts,
         receipts: receipts.clone(),
+        telling: Some(telling.clone()),
         aside,
         counts,
         events: events.clone(),
@@ -194,7 +196,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let asking = polling::Needs { walk: &walk, fetcher, bus: &bus, freshness: &freshness, config: &config };
+    let asking = polling::Needs {
+        walk: &walk,
+        fetcher,
+        bus: &bus,
+        freshness: &freshness,
+        config: &config,
+        telling,
+        found,
+    };
     asking.start(&demand, &context.metrics, &mut tasks);
     let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {

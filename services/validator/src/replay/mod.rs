@@ -144,6 +144,7 @@ impl Simulation {
             board: Arc::new(Board::new(&PollingConfig::default())),
             debts: Arc::default(),
             receipts: Receipts::new(events.clone()),
+            telling: None,
             aside,
             counts,
             events,
