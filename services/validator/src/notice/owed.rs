@@ -3,6 +3,7 @@
 //!
 //! The journal holds the debts, [`Schedule`] says whose turn it is, and [`work`] takes the turns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,17 +57,20 @@ pub(crate) enum Needs {
 #[derive(Default)]
 pub(crate) struct Debts {
     schedule: Mutex<Schedule>,
+    /// How many times certificates came. Counted under the lock of the schedule.
+    certificates: AtomicU64,
     woken: Notify,
 }
 
 impl Debts {
-    /// Records a message's notice as owed, durably; `false` when there are too many.
+    /// Records a message's notice as owed, durably; `false` when there are too many. `certificates` had come when it was
+    /// tried: if more did since, it is tried again at once.
     pub(crate) async fn record(
         &self,
         walk: &Walk,
-        subject: &str,
-        body: Bytes,
+        (subject, body): (&str, Bytes),
         missing: Missing,
+        certificates: u64,
     ) -> Result<bool, JournalError> {
         let now_ms = walk.clock.now_ms();
         let (goal, next_at_ms) = match &missing.needs {
@@ -85,6 +89,9 @@ impl Debts {
         blocking(move || journal.owe(&owed)).await?;
         let mut schedule = self.schedule();
         schedule.recorded(id, class, goal, unsigned, next_at_ms);
+        if self.certificates() != certificates {
+            schedule.certificate_came();
+        }
         walk.counts.owed.set(&[], schedule.len() as f64);
         drop(schedule);
         self.woken.notify_one();
@@ -93,8 +100,16 @@ impl Debts {
 
     /// A certificate came: whatever waits for one is tried again.
     pub(crate) fn certificate_came(&self) {
-        self.schedule().certificate_came();
+        let mut schedule = self.schedule();
+        self.certificates.fetch_add(1, Ordering::Relaxed);
+        schedule.certificate_came();
+        drop(schedule);
         self.woken.notify_one();
+    }
+
+    /// How many times certificates came.
+    pub(crate) fn certificates(&self) -> u64 {
+        self.certificates.load(Ordering::Relaxed)
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {

@@ -123,11 +123,13 @@ impl Walk {
 
     /// The same, with what cannot be finished now recorded as owed, and what waited for a certificate that came made due.
     pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
+        let certificates = self.debts.certificates();
         let outcome = self.take(stream, message).await?;
         match &outcome {
             Outcome::Owed(missing) => {
                 let (subject, body) = (&message.subject, &message.payload);
-                if !self.debts.record(self, subject, body.clone(), missing.clone()).await? {
+                let owed = (subject.as_str(), body.clone());
+                if !self.debts.record(self, owed, missing.clone(), certificates).await? {
                     self.aside.put(subject, body, "limit", "too many notices are owed");
                 }
             }
