@@ -8,13 +8,13 @@ use std::path::Path;
 
 use revocast_bus::declare;
 use revocast_daemon::{Clock, Context};
-use revocast_messages::{Answer, codec, encode, subjects};
+use revocast_messages::{Answer, Registration, codec, decode, encode, subjects};
 use revocast_pki::certificate::Certificate;
 use revocast_tests::{
-    DEADLINE, PlainServer, Proxy, Said, ValidatorProcess, World, debts, eventually, free_address, http,
-    http_get,
+    DEADLINE, PlainServer, Proxy, Said, TestCa, ValidatorProcess, World, debts, eventually, free_address,
+    http, http_get,
 };
-use revocast_validator::{PolicyConfig, RunError, ValidatorConfig, run};
+use revocast_validator::{PolicyConfig, RunError, Subscribe, ValidatorConfig, run};
 use tokio::task::JoinHandle;
 
 /// More entries than a notice has room for.
@@ -158,6 +158,10 @@ struct Held {
 
 impl Held {
     async fn start(world: &World, state: &Path, clock: &Clock) -> Held {
+        Held::subscribing(world, state, clock, Subscribe::All).await
+    }
+
+    async fn subscribing(world: &World, state: &Path, clock: &Clock, subscribe: Subscribe) -> Held {
         std::fs::create_dir_all(state).unwrap();
         let anchor = state.join("anchor.crt");
         std::fs::write(&anchor, world.root.certificate.der()).unwrap();
@@ -166,6 +170,7 @@ impl Held {
             state: state.to_owned(),
             listen: free_address(),
             bus: world.nats.bus_config(),
+            subscribe,
             policies: [("default".to_owned(), policy)].into(),
             ..ValidatorConfig::default()
         };
@@ -255,5 +260,29 @@ async fn a_clock_that_steps_an_hour_back_or_ten_years_ahead_makes_nothing_good_a
         world.publish(&world.issuing, &world.issuing.crl(number, 3)).await;
         assert_eq!(validator.decides_by(&good, number).await.outcome, "valid");
     }
+    validator.stop().await;
+}
+
+/// Who does not count any more is said goodbye to, so that no watermark of theirs waits for this validator.
+#[tokio::test]
+async fn an_issuer_that_leads_to_no_anchor_any_more_is_unsubscribed_from() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let now = Clock::system().now_ms();
+    let clock = Clock::held_at(now);
+    let validator = Held::subscribing(&world, folder.path(), &clock, Subscribe::Anchors).await;
+    let subscribed = async |wanted: &[&TestCa]| {
+        let entries = world.bus.bucket(subjects::SUBSCRIPTIONS).await.ok()?.entries(">").await.ok()?;
+        let issuers: Vec<_> = entries
+            .into_iter()
+            .filter_map(|entry| decode::<Registration>(&entry.value?).ok()?.issuer)
+            .collect();
+        let as_wanted = wanted.iter().all(|ca| issuers.contains(&ca.issuer()));
+        (as_wanted && issuers.len() == wanted.len()).then_some(())
+    };
+    eventually("it subscribes to both", async || subscribed(&[&world.root, &world.issuing]).await).await;
+    // The certificate of the CA below the root has ended.
+    clock.set(now + YEAR_MS);
+    eventually("it subscribes to the root alone", async || subscribed(&[&world.root]).await).await;
     validator.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The validator as a service: its beginning, the tasks that carry the walks, and its end.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::acquire::{Acquirer, Find};
 use crate::bridge::{self, Home};
-use crate::config::ValidatorConfig;
+use crate::config::{Subscribe, ValidatorConfig};
 use crate::doors;
 use crate::doors::events::EventDoor;
 use crate::doors::feed::Feed;
@@ -34,7 +35,7 @@ use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
 use crate::notice::owed::Debts;
 use crate::notice::plan::Repositories;
-use crate::notice::receipt::{Receipts, Told};
+use crate::notice::receipt::{Audience, Receipts, Told};
 use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
@@ -96,7 +97,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let journal = Arc::new(journal);
     let verifier = Verifier::new(policies.clone());
     let events = Events::default();
-    let receipts = Receipts::new(events.clone());
+    let receipts = Receipts::new(audience(&config.subscribe), events.clone());
     for certificate in policies
         .anchor_certificates()
         .cloned()
@@ -293,15 +294,25 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     // Questions over HTTP that are under way get as long as those over NATS.
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
-    let leave = async {
+    let last_words = async {
+        receipts.flush(&bus, &config.instance).await;
+        // After the goodbye nothing is told any more.
         if config.unsubscribe_on_stop {
             subscriber.leave().await;
         }
     };
-    let last_words = futures::future::join(receipts.flush(&bus, &config.instance), leave);
     let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
     bus.close().await;
     Ok(())
+}
+
+/// Of whom receipts are told until it is known which issuers the anchors lead to.
+fn audience(subscribe: &Subscribe) -> Audience {
+    match subscribe {
+        Subscribe::All => None,
+        Subscribe::Anchors => Some(BTreeSet::new()),
+        Subscribe::Issuers(issuers) => Some(issuers.iter().copied().collect()),
+    }
 }
 
 /// Begins with what was enforced before: marks, CRL files, certificates. Every signature is verified again.

@@ -143,7 +143,7 @@ impl Simulation {
             repositories: Repositories::default(),
             board: Arc::new(Board::new(&PollingConfig::default())),
             debts: Arc::default(),
-            receipts: Receipts::new(events.clone()),
+            receipts: Receipts::new(None, events.clone()),
             telling: None,
             aside,
             counts,
