@@ -11,8 +11,8 @@ use revocast_daemon::{Clock, Context};
 use revocast_messages::{Answer, Registration, codec, decode, encode, subjects};
 use revocast_pki::certificate::Certificate;
 use revocast_tests::{
-    DEADLINE, PlainServer, Proxy, Said, TestCa, ValidatorProcess, World, debts, eventually, free_address,
-    http, http_get,
+    DEADLINE, Fleet, PlainServer, Proxy, Said, TestCa, ValidatorProcess, World, debts, eventually,
+    free_address, http, http_get,
 };
 use revocast_validator::{PolicyConfig, RunError, Subscribe, ValidatorConfig, run};
 use tokio::task::JoinHandle;
@@ -285,4 +285,31 @@ async fn an_issuer_that_leads_to_no_anchor_any_more_is_unsubscribed_from() {
     clock.set(now + YEAR_MS);
     eventually("it subscribes to the root alone", async || subscribed(&[&world.root]).await).await;
     validator.stop().await;
+}
+
+/// I3, I7: nothing can be told while the broker has no room, nobody stops for that, and then all of it is told.
+#[tokio::test]
+async fn a_broker_whose_disk_is_full_silences_nobody_and_loses_nothing() {
+    let mut fleet = Fleet::with_little_room().await;
+    fleet.init_cas();
+    fleet.start_authority();
+    fleet.start_validator("v1", "");
+    fleet.settled(1).await;
+    fleet.expect("v1", "leaf.crt", "valid").await;
+    fleet.nats.fill().await;
+    let bus = fleet.nats.bus("test").await;
+    let stored = async || bus.stream_state(subjects::NOTICES).await.unwrap().last_sequence;
+    let before = stored().await;
+    // The CA decides all the same; its notice waits in the ledger.
+    fleet.json(&["ca", "revoke", "issuing", "--cert", "leaf.crt", "--reason", "keyCompromise", "--offline"]);
+    fleet.issue("another");
+    fleet.expect("v1", "another.crt", "valid").await;
+    // Nor does a validator need room to begin.
+    fleet.kill("v1");
+    fleet.start_validator("v1", "");
+    fleet.expect("v1", "another.crt", "valid").await;
+    assert_eq!(stored().await, before, "nothing was taken in meanwhile");
+    fleet.nats.make_room().await;
+    fleet.expect("v1", "leaf.crt", "revoked").await;
+    fleet.settled(1).await;
 }
