@@ -64,9 +64,14 @@ impl World {
 
     /// Says (again) what the CAs say first.
     pub async fn introduce(&self) {
-        let publisher = Publisher::new(&self.bus, "world").await;
-        publisher.publish_certificate(&self.issuing.certificate_notice()).await.unwrap();
+        self.introduce_one(&self.issuing).await;
         self.publish(&self.root, &self.root.crl(1, 0)).await;
+    }
+
+    /// Says that a CA is there.
+    pub async fn introduce_one(&self, ca: &TestCa) {
+        let publisher = Publisher::new(&self.bus, "world").await;
+        publisher.publish_certificate(&ca.certificate_notice()).await.unwrap();
     }
 
     /// A validator of this world that does not run yet; `more` is added to its configuration.
