@@ -81,6 +81,27 @@ async fn a_repository_that_shows_the_new_crl_later_is_waited_for_and_sends_it_to
     assert!(world.has(&new).await);
 }
 
+/// I11: what one of the fleet was shown the others need not ask for.
+#[tokio::test]
+async fn a_fleet_asks_a_repository_that_shows_something_else_about_once_per_try() {
+    const VALIDATORS: usize = 5;
+    const TRIES: usize = 5;
+    let world = World::start().await;
+    let site = PlainServer::start(world.issuing.crl(1, 1).der()).await;
+    let mut validators = Vec::new();
+    for n in 0..VALIDATORS {
+        validators.push(start(&world, &format!("v{n}"), HERE).await);
+    }
+    world.tell(&bare(&world, &world.issuing.crl(2, 2), &site)).await;
+    let tried = |validator: &ValidatorProcess| validator.log().matches("a notice was not applied").count();
+    for validator in &validators {
+        eventually("it has tried", async || (tried(validator) >= TRIES).then_some(())).await;
+    }
+    let tries: usize = validators.iter().map(tried).sum();
+    // As often as two of them would without the others.
+    assert!(site.requests() < 3 * TRIES as u64, "asked {} times in {tries} tries", site.requests());
+}
+
 /// I3, I4: what the issuer signed counts, whatever was announced.
 #[tokio::test]
 async fn a_newer_crl_than_the_announced_one_is_enforced_and_told_to_the_fleet() {

@@ -1,6 +1,5 @@
 //! [`Failures`]: what went wrong on the way to a CRL, and what becomes of its notice then: owed, or put aside.
 
-use revocast_fetch::FetchError;
 use revocast_messages::Source;
 use tracing::warn;
 
@@ -29,7 +28,7 @@ impl Failures {
     pub(super) fn unobtained(&mut self, source: Source, error: &Unobtained) {
         self.words.push(format!("{source:?}: {error}"));
         self.passing |= error.is_passing();
-        self.unshown |= matches!(error, Unobtained::Unshown | Unobtained::Fetch(FetchError::TooLarge { .. }));
+        self.unshown |= error.is_something_else();
     }
 
     /// What a source gave does not count as what was announced.

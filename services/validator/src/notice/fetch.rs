@@ -50,6 +50,11 @@ pub(crate) enum Unobtained {
 }
 
 impl Unobtained {
+    /// Whether a repository shows something else than what was announced.
+    pub(crate) fn is_something_else(&self) -> bool {
+        matches!(self, Unobtained::Unshown | Unobtained::Fetch(FetchError::TooLarge { .. }))
+    }
+
     /// Whether trying again later can help.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
@@ -153,18 +158,28 @@ impl Fetch {
         if leases.get(&resting).await?.is_some_and(|entry| entry.value.is_some()) {
             return Err(Unobtained::Unshown);
         }
-        let bytes = self.download(url).await?;
-        let whole = bytes.clone();
-        if blocking(move || Digest::of(&whole)).await == notice.digest {
-            // A failure here costs the others a download of their own.
-            let _ = objects.put(&bytes).await;
-        } else if let Ok(Some(lease)) = leases.lease(&resting, self.instance.as_str()).await {
-            tokio::spawn(async move {
-                tokio::time::sleep(rest).await;
-                lease.release().await;
-            });
+        let obtained = self.download(url).await;
+        let as_announced = match obtained.as_ref().map(Bytes::clone) {
+            Ok(bytes) => blocking(move || Digest::of(&bytes)).await == notice.digest,
+            Err(_) => false,
+        };
+        match &obtained {
+            Ok(bytes) if as_announced => {
+                // A failure here costs the others a download of their own.
+                let _ = objects.put(bytes).await;
+            }
+            // Another validator may have another way there.
+            Err(error) if !error.is_something_else() => {}
+            Ok(_) | Err(_) => {
+                if let Ok(Some(lease)) = leases.lease(&resting, self.instance.as_str()).await {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(rest).await;
+                        lease.release().await;
+                    });
+                }
+            }
         }
-        Ok(bytes)
+        obtained
     }
 
     async fn download(&self, url: &str) -> Result<Bytes, Unobtained> {
