@@ -30,6 +30,11 @@ impl Fleet {
         Fleet::around(NatsServer::with_accounts().await, true)
     }
 
+    /// The same as [`Fleet::start`], around a broker with little room.
+    pub async fn with_little_room() -> Fleet {
+        Fleet::around(NatsServer::small().await, false)
+    }
+
     fn around(nats: NatsServer, by_role: bool) -> Fleet {
         let folder = tempfile::Builder::new().prefix("revocast-fleet-").tempdir().unwrap();
         Fleet { nats, folder, services: Vec::new(), by_role }

@@ -130,9 +130,11 @@ impl PlainServer {
         format!("http://{}{path}", self.address)
     }
 
-    /// Serves another document from now on.
-    pub fn show(&self, document: &[u8]) {
-        self.state.lock().unwrap().document = document.to_vec();
+    /// Serves another document from now on; how often it had sent one before.
+    pub fn show(&self, document: &[u8]) -> u64 {
+        let mut served = self.state.lock().unwrap();
+        served.document = document.to_vec();
+        served.whole
     }
 
     /// How often it was asked.

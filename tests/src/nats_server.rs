@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use revocast_bus::declare::Declaration;
 use revocast_bus::{Bus, BusConfig, Credentials, declare};
 use tempfile::TempDir;
 
@@ -23,6 +24,9 @@ pub struct NatsServer {
 /// The users of `nats/accounts.conf`: one per role, and the system's.
 const USERS: [&str; 9] =
     ["sys", "authority", "repository", "watcher", "validator", "bridge", "client", "monitor", "operator"];
+
+/// What fills a store.
+const BALLAST: &str = "BALLAST";
 
 /// Everybody's password in the tests.
 pub const PASSWORD: &str = "of-the-tests";
@@ -46,6 +50,44 @@ impl NatsServer {
     /// Starts one with `nats/server.conf` and no streams.
     pub async fn bare() -> NatsServer {
         NatsServer::with_config(&root().join("nats/server.conf")).await
+    }
+
+    /// Starts one whose store is full at 8 MB, with the declared streams, for none of which room is set apart.
+    pub async fn small() -> NatsServer {
+        let server = NatsServer::with_config(&root().join("tests/nats/small.conf")).await;
+        let bus = server.bus("harness").await;
+        for file in std::fs::read_dir(root().join("nats/streams")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let mut declared: serde_json::Value = serde_json::from_str(&text).unwrap();
+            if declared["storage"] == "file" {
+                declared.as_object_mut().unwrap().remove("max_bytes");
+            }
+            let declaration = Declaration::parse("a stream", &declared.to_string()).unwrap();
+            bus.apply(&declaration).await.unwrap();
+        }
+        server
+    }
+
+    /// Fills its store to the brim, with a stream of nothing that anybody needs.
+    pub async fn fill(&self) {
+        let stream = self.jetstream().await;
+        let config = async_nats::jetstream::stream::Config { name: BALLAST.into(), ..Default::default() };
+        stream.create_stream(config).await.unwrap();
+        // A store is full when it is above its limit: what is refused is refused whatever its size.
+        let refused = async || {
+            let sent = stream.publish(BALLAST, vec![0; 100_000].into()).await.ok()?;
+            sent.await.is_err().then_some(())
+        };
+        eventually("the store is full", refused).await;
+    }
+
+    /// Makes room again.
+    pub async fn make_room(&self) {
+        self.jetstream().await.delete_stream(BALLAST).await.unwrap();
+    }
+
+    async fn jetstream(&self) -> async_nats::jetstream::Context {
+        async_nats::jetstream::new(async_nats::connect(self.url()).await.unwrap())
     }
 
     /// Starts one with another configuration file.

@@ -11,7 +11,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlKind, IssuerId};
 use tempfile::TempDir;
 
-use crate::{NatsServer, TestCa, ValidatorProcess, eventually};
+use crate::{NatsServer, TestCa, ValidatorProcess, eventually, sha256_hex};
 
 /// ```text
 ///   root > issuing > leaves --notices--> nats-server --> validators --receipts-->
@@ -64,9 +64,14 @@ impl World {
 
     /// Says (again) what the CAs say first.
     pub async fn introduce(&self) {
-        let publisher = Publisher::new(&self.bus, "world").await;
-        publisher.publish_certificate(&self.issuing.certificate_notice()).await.unwrap();
+        self.introduce_one(&self.issuing).await;
         self.publish(&self.root, &self.root.crl(1, 0)).await;
+    }
+
+    /// Says that a CA is there.
+    pub async fn introduce_one(&self, ca: &TestCa) {
+        let publisher = Publisher::new(&self.bus, "world").await;
+        publisher.publish_certificate(&ca.certificate_notice()).await.unwrap();
     }
 
     /// A validator of this world that does not run yet; `more` is added to its configuration.
@@ -105,6 +110,11 @@ impl World {
     /// Puts a CRL where validators look first.
     pub async fn store(&self, crl: &Crl) {
         self.objects().await.put(crl.der()).await.unwrap();
+    }
+
+    /// Whether a CRL is where validators look first.
+    pub async fn has(&self, crl: &Crl) -> bool {
+        self.objects().await.has(&sha256_hex(crl.der())).await.unwrap()
     }
 
     async fn objects(&self) -> Objects {

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use revocast_bus::declare;
 use revocast_daemon::{Clock, Context};
-use revocast_messages::{Answer, codec, encode, subjects};
+use revocast_messages::{Answer, Registration, codec, decode, encode, subjects};
 use revocast_pki::certificate::Certificate;
 use revocast_tests::{
-    DEADLINE, PlainServer, Proxy, Said, ValidatorProcess, World, debts, eventually, free_address, http,
-    http_get,
+    DEADLINE, Fleet, PlainServer, Proxy, Said, TestCa, ValidatorProcess, World, debts, eventually,
+    free_address, http, http_get,
 };
-use revocast_validator::{PolicyConfig, RunError, ValidatorConfig, run};
+use revocast_validator::{PolicyConfig, RunError, Subscribe, ValidatorConfig, run};
 use tokio::task::JoinHandle;
 
 /// More entries than a notice has room for.
@@ -158,6 +158,10 @@ struct Held {
 
 impl Held {
     async fn start(world: &World, state: &Path, clock: &Clock) -> Held {
+        Held::subscribing(world, state, clock, Subscribe::All).await
+    }
+
+    async fn subscribing(world: &World, state: &Path, clock: &Clock, subscribe: Subscribe) -> Held {
         std::fs::create_dir_all(state).unwrap();
         let anchor = state.join("anchor.crt");
         std::fs::write(&anchor, world.root.certificate.der()).unwrap();
@@ -166,6 +170,7 @@ impl Held {
             state: state.to_owned(),
             listen: free_address(),
             bus: world.nats.bus_config(),
+            subscribe,
             policies: [("default".to_owned(), policy)].into(),
             ..ValidatorConfig::default()
         };
@@ -257,4 +262,55 @@ async fn a_clock_that_steps_an_hour_back_or_ten_years_ahead_makes_nothing_good_a
         validator.admits_by(&good, number).await;
     }
     validator.stop().await;
+}
+
+/// Who does not count any more is said goodbye to, so that no watermark of theirs waits for this validator.
+#[tokio::test]
+async fn an_issuer_that_leads_to_no_anchor_any_more_is_unsubscribed_from() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let now = Clock::system().now_ms();
+    let clock = Clock::held_at(now);
+    let validator = Held::subscribing(&world, folder.path(), &clock, Subscribe::Anchors).await;
+    let subscribed = async |wanted: &[&TestCa]| {
+        let entries = world.bus.bucket(subjects::SUBSCRIPTIONS).await.ok()?.entries(">").await.ok()?;
+        let issuers: Vec<_> = entries
+            .into_iter()
+            .filter_map(|entry| decode::<Registration>(&entry.value?).ok()?.issuer)
+            .collect();
+        let as_wanted = wanted.iter().all(|ca| issuers.contains(&ca.issuer()));
+        (as_wanted && issuers.len() == wanted.len()).then_some(())
+    };
+    eventually("it subscribes to both", async || subscribed(&[&world.root, &world.issuing]).await).await;
+    // The certificate of the CA below the root has ended.
+    clock.set(now + YEAR_MS);
+    eventually("it subscribes to the root alone", async || subscribed(&[&world.root]).await).await;
+    validator.stop().await;
+}
+
+/// I3, I7: nothing can be told while the broker has no room, nobody stops for that, and then all of it is told.
+#[tokio::test]
+async fn a_broker_whose_disk_is_full_silences_nobody_and_loses_nothing() {
+    let mut fleet = Fleet::with_little_room().await;
+    fleet.init_cas();
+    fleet.start_authority();
+    fleet.start_validator("v1", "");
+    fleet.settled(1).await;
+    fleet.expect("v1", "leaf.crt", "valid").await;
+    fleet.nats.fill().await;
+    let bus = fleet.nats.bus("test").await;
+    let stored = async || bus.stream_state(subjects::NOTICES).await.unwrap().last_sequence;
+    let before = stored().await;
+    // The CA decides all the same; its notice waits in the ledger.
+    fleet.json(&["ca", "revoke", "issuing", "--cert", "leaf.crt", "--reason", "keyCompromise", "--offline"]);
+    fleet.issue("another");
+    fleet.expect("v1", "another.crt", "valid").await;
+    // Nor does a validator need room to begin.
+    fleet.kill("v1");
+    fleet.start_validator("v1", "");
+    fleet.expect("v1", "another.crt", "valid").await;
+    assert_eq!(stored().await, before, "nothing was taken in meanwhile");
+    fleet.nats.make_room().await;
+    fleet.expect("v1", "leaf.crt", "revoked").await;
+    fleet.settled(1).await;
 }

@@ -15,6 +15,7 @@ const ASIDE: &[&str] = &[
     "limit",
     "unverifiable",
     "given_up",
+    "not_shown",
 ];
 
 /// The validator's series, under the names that exporters of this field use where there are such.

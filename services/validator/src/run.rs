@@ -1,5 +1,6 @@
 //! The validator as a service: its beginning, the tasks that carry the walks, and its end.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::acquire::{Acquirer, Find};
 use crate::bridge::{self, Home};
-use crate::config::ValidatorConfig;
+use crate::config::{Subscribe, ValidatorConfig};
 use crate::doors;
 use crate::doors::events::EventDoor;
 use crate::doors::feed::Feed;
@@ -34,13 +35,13 @@ use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
 use crate::notice::owed::Debts;
 use crate::notice::plan::Repositories;
-use crate::notice::receipt::{Receipts, Told};
+use crate::notice::receipt::{Audience, Receipts, Told};
 use crate::notice::sources::Sources;
 use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
-use crate::polling::{self, Board, Demand};
+use crate::polling::{self, Board, Demand, Telling};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Journal, JournalError, Live, Mark};
@@ -96,7 +97,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let journal = Arc::new(journal);
     let verifier = Verifier::new(policies.clone());
     let events = Events::default();
-    let receipts = Receipts::new(events.clone());
+    let receipts = Receipts::new(audience(&config.subscribe), events.clone());
     for certificate in policies
         .anchor_certificates()
         .cloned()
@@ -172,6 +173,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     };
     let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
     let (aside, waiting) = Aside::new(counts.clone());
+    let (telling, found) = Telling::new();
     let walk = Arc::new(Walk {
         live,
         journal,
@@ -186,6 +188,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         board,
         debts,
         receipts: receipts.clone(),
+        telling: Some(telling.clone()),
         aside,
         counts,
         events: events.clone(),
@@ -194,7 +197,15 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
         applying: tokio::sync::Mutex::new(()),
     });
 
-    let asking = polling::Needs { walk: &walk, fetcher, bus: &bus, freshness: &freshness, config: &config };
+    let asking = polling::Needs {
+        walk: &walk,
+        fetcher,
+        bus: &bus,
+        freshness: &freshness,
+        config: &config,
+        telling,
+        found,
+    };
     asking.start(&demand, &context.metrics, &mut tasks);
     let mut positions = Vec::new();
     for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
@@ -283,15 +294,25 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     // Questions over HTTP that are under way get as long as those over NATS.
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
-    let leave = async {
+    let last_words = async {
+        receipts.flush(&bus, &config.instance).await;
+        // After the goodbye nothing is told any more.
         if config.unsubscribe_on_stop {
             subscriber.leave().await;
         }
     };
-    let last_words = futures::future::join(receipts.flush(&bus, &config.instance), leave);
     let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
     bus.close().await;
     Ok(())
+}
+
+/// Of whom receipts are told until it is known which issuers the anchors lead to.
+fn audience(subscribe: &Subscribe) -> Audience {
+    match subscribe {
+        Subscribe::All => None,
+        Subscribe::Anchors => Some(BTreeSet::new()),
+        Subscribe::Issuers(issuers) => Some(issuers.iter().copied().collect()),
+    }
 }
 
 /// Begins with what was enforced before: marks, CRL files, certificates. Every signature is verified again.

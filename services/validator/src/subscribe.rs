@@ -1,6 +1,7 @@
 //! Subscribes by message, and renews (function 410 of the original). Whoever is responsible answers: the authority,
 //! else the repository, else a watcher; until somebody does, the validator follows the streams all the same, but no
 //! watermark waits for it. Only an explicit stop leaves the watermark: a lease that lapses makes the validator unknown.
+//! Who is not wished for any more is said so, and receipts follow the wishes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,9 +68,10 @@ impl Subscriber {
     /// Keeps the subscriptions alive for as long as it is polled.
     pub(crate) async fn work(&self) {
         let mut issuers_at = Instant::now();
+        let mut gone = Vec::new();
         loop {
             if issuers_at <= Instant::now() {
-                self.adjust(self.wishes().await);
+                gone.extend(self.adjust(self.wishes().await));
                 issuers_at = Instant::now() + ISSUERS_INTERVAL;
             }
             let due = self.due();
@@ -79,6 +81,8 @@ impl Subscriber {
                     self.take(wish, asked);
                 })
                 .await;
+            // Once that stands which takes their place.
+            self.stop(std::mem::take(&mut gone)).await;
             self.tell();
             tokio::time::sleep(LOOK).await;
         }
@@ -88,14 +92,20 @@ impl Subscriber {
     pub(crate) async fn leave(&self) {
         let stands = |(wish, state): (&Wish, &State)| state.stands.then_some(*wish);
         let standing: Vec<Wish> = self.states().iter().filter_map(stands).collect();
-        let asking = standing.into_iter().map(|wish| self.ask(wish, Interest::Stop));
-        for asked in futures::future::join_all(asking).await {
-            match asked {
-                Ok(SubscriptionAnswer::Stopped) => info!("unsubscribed"),
-                Ok(answer) => warn!(?answer, "the subscription was not stopped"),
-                Err(error) => warn!(%error, "the subscription was not stopped; its lease lapses"),
-            }
-        }
+        self.stop(standing).await;
+    }
+
+    /// Says that these are not wished for any more.
+    async fn stop(&self, wishes: Vec<Wish>) {
+        futures::stream::iter(wishes)
+            .for_each_concurrent(CONCURRENCY, |wish| async move {
+                match self.ask(wish, Interest::Stop).await {
+                    Ok(SubscriptionAnswer::Stopped) => info!(whose = whose(wish), "unsubscribed"),
+                    Ok(answer) => warn!(?answer, "the subscription was not stopped"),
+                    Err(error) => warn!(%error, "the subscription was not stopped; its lease lapses"),
+                }
+            })
+            .await;
     }
 
     fn start(&self) -> Interest {
@@ -119,10 +129,16 @@ impl Subscriber {
         }
     }
 
-    fn adjust(&self, wishes: BTreeMap<Wish, Option<Name>>) {
+    /// Takes the wishes to heart; those that stood and are none any more.
+    fn adjust(&self, wishes: BTreeMap<Wish, Option<Name>>) -> Vec<Wish> {
+        self.walk.receipts.follow(wishes.keys().copied().collect(), &self.walk.live);
         let mut states = self.states();
-        // What is not wished for any more lapses by itself: the issuer may come back with the next certificate.
-        states.retain(|wish, _| wishes.contains_key(wish));
+        let mut gone = Vec::new();
+        states.retain(|wish, state| {
+            let wished = wishes.contains_key(wish);
+            gone.extend((!wished && state.stands).then_some(*wish));
+            wished
+        });
         for (wish, name) in wishes {
             states.entry(wish).or_insert_with(|| State {
                 next: Instant::now(),
@@ -132,6 +148,7 @@ impl Subscriber {
                 stands: false,
             });
         }
+        gone
     }
 
     fn due(&self) -> Vec<Wish> {
@@ -142,7 +159,7 @@ impl Subscriber {
     fn take(&self, wish: Wish, asked: Result<SubscriptionAnswer, BusError>) {
         let mut states = self.states();
         let Some(state) = states.get_mut(&wish) else { return };
-        let whose = wish.map_or_else(|| "all issuers".to_owned(), |issuer| format!("issuer {issuer}"));
+        let whose = whose(wish);
         state.trouble = match asked {
             Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {
                 if !state.stands {
@@ -207,6 +224,10 @@ impl Subscriber {
     fn states(&self) -> MutexGuard<'_, BTreeMap<Wish, State>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn whose(wish: Wish) -> String {
+    wish.map_or_else(|| "all issuers".to_owned(), |issuer| format!("issuer {issuer}"))
 }
 
 async fn ask(bus: &Bus, request: &SubscriptionRequest) -> Result<SubscriptionAnswer, BusError> {

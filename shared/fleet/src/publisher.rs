@@ -63,7 +63,11 @@ impl Publisher {
         let ours = notice.order();
         let judge = |head: Stored| async move {
             match decode::<CrlNotice>(&head.payload) {
-                Ok(head) if head.crl_id == ours.id => Standing::Same,
+                // One that lies about the CRL, if only about its size, is as good as none.
+                Ok(head) if head.crl_id == ours.id => {
+                    let same = describe_the_same(&head, notice) || self.is_sound(&head, signer).await;
+                    if same { Standing::Same } else { Standing::Worse }
+                }
                 Ok(head) if head.order() > ours && self.is_sound(&head, signer).await => Standing::Better,
                 _ => Standing::Worse,
             }

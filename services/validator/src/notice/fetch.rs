@@ -9,6 +9,7 @@ use revocast_daemon::{every, standing_back};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
 use revocast_pki::crl::{Difference, DifferenceError};
+use revocast_pki::identity::Digest;
 use tokio::sync::OnceCell;
 use tracing::debug;
 
@@ -40,18 +41,26 @@ pub(crate) enum Unobtained {
     /// Another validator is fetching it, or just has: it will be in the object store.
     #[error("another validator is fetching it")]
     Leased,
+    /// A repository shows something else: another validator was shown it a moment ago.
+    #[error("the repository shows something else")]
+    Unshown,
     /// It answered "not modified" to an unconditional request.
     #[error("the repository answered without a CRL")]
     Nothing,
 }
 
 impl Unobtained {
+    /// Whether a repository shows something else than what was announced.
+    pub(crate) fn is_something_else(&self) -> bool {
+        matches!(self, Unobtained::Unshown | Unobtained::Fetch(FetchError::TooLarge { .. }))
+    }
+
     /// Whether trying again later can help.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Unobtained::Bus(error) => error.is_passing() || matches!(error, BusError::Absent { .. }),
             Unobtained::Fetch(error) => error.is_passing(),
-            Unobtained::Leased => true,
+            Unobtained::Leased | Unobtained::Unshown => true,
             Unobtained::Difference(_) | Unobtained::TooLarge { .. } | Unobtained::Nothing => false,
         }
     }
@@ -68,19 +77,20 @@ pub(super) enum AtHand {
 }
 
 /// Carries out what needs nobody: what is inside the notice, and differences.
-pub(super) async fn at_hand(notice: &CrlNotice, step: Step, limit: usize) -> Result<AtHand, Unobtained> {
+pub(super) async fn at_hand(notice: &CrlNotice, step: &Step, limit: usize) -> Result<AtHand, Unobtained> {
     if notice.size_bytes > limit as u64 {
         return Err(Unobtained::TooLarge { size: notice.size_bytes, limit });
     }
     Ok(match step {
-        Step::Inline(bytes) => AtHand::Bytes(bytes),
+        Step::Inline(bytes) => AtHand::Bytes(bytes.clone()),
         Step::Difference(base, difference) => {
+            let (base, difference) = (base.clone(), difference.bytes.0.clone());
             let octets = base.der().len();
-            let rebuilt = standing_back(octets, move || Difference::decode(difference.bytes.0)?.apply(&base));
+            let rebuilt = standing_back(octets, move || Difference::decode(difference)?.apply(&base));
             AtHand::Bytes(rebuilt.await?)
         }
         Step::Object => AtHand::InStore,
-        Step::Repository(url) => AtHand::AtRepository(url),
+        Step::Repository(url) => AtHand::AtRepository(url.clone()),
     })
 }
 
@@ -99,38 +109,77 @@ impl Fetch {
         Fetch { bus: bus.clone(), fetcher, instance, limit, stores: Arc::default() }
     }
 
-    /// The bytes that a step brings.
-    pub(crate) async fn obtain(&self, notice: &CrlNotice, step: Step) -> Result<Bytes, Unobtained> {
+    /// The bytes that a step brings. A repository that shows something else is not asked again for `rest`, by nobody
+    /// of the fleet.
+    pub(crate) async fn obtain(
+        &self,
+        notice: &CrlNotice,
+        step: &Step,
+        rest: Duration,
+    ) -> Result<Bytes, Unobtained> {
         match at_hand(notice, step, self.limit).await? {
             AtHand::Bytes(bytes) => Ok(bytes),
             AtHand::InStore => {
                 let (objects, _) = self.stores().await?;
                 Ok(objects.get(&notice.digest.to_string(), self.limit).await?)
             }
-            AtHand::AtRepository(url) => self.ask_repository(notice, &url).await,
+            AtHand::AtRepository(url) => Box::pin(self.ask_repository(notice, &url, rest)).await,
         }
     }
 
-    /// One validator of the fleet asks the repository, and shares what it got through the object store.
-    async fn ask_repository(&self, notice: &CrlNotice, url: &str) -> Result<Bytes, Unobtained> {
-        let Ok((objects, leases)) = self.stores().await else {
+    /// One validator of the fleet asks the repository, and shares what it got through the object store; that it got
+    /// something else it shares by a lease that rests.
+    async fn ask_repository(
+        &self,
+        notice: &CrlNotice,
+        url: &str,
+        rest: Duration,
+    ) -> Result<Bytes, Unobtained> {
+        let Ok((_, leases)) = self.stores().await else {
             return self.download(url).await;
         };
         let key = format!("fetch.{}", notice.digest);
         let Some(lease) = leases.lease(&key, self.instance.as_str()).await? else {
             return Err(Unobtained::Leased);
         };
-        // Whoever held the lease before may have put it there since this validator looked.
-        let stored = objects.get(&notice.digest.to_string(), self.limit).await;
-        let (obtained, lease) = match stored {
-            Ok(bytes) => (Ok(bytes), lease),
-            Err(_) => held(self.download(url), lease, self.instance.as_str()).await,
-        };
-        if let Ok(bytes) = &obtained {
-            // A failure here costs the others a download of their own.
-            let _ = objects.put(bytes).await;
-        }
+        let asking = Box::pin(self.ask_alone(notice, url, rest));
+        let (obtained, lease) = held(asking, lease, self.instance.as_str()).await;
         lease.release().await;
+        obtained
+    }
+
+    /// While nobody else of the fleet does.
+    async fn ask_alone(&self, notice: &CrlNotice, url: &str, rest: Duration) -> Result<Bytes, Unobtained> {
+        let (objects, leases) = self.stores().await?;
+        // Whoever held the lease before may have put it there since this validator looked.
+        if let Ok(bytes) = objects.get(&notice.digest.to_string(), self.limit).await {
+            return Ok(bytes);
+        }
+        let resting = format!("fetch.{}", Digest::of(format!("{} {url}", notice.digest).as_bytes()));
+        if leases.get(&resting).await?.is_some_and(|entry| entry.value.is_some()) {
+            return Err(Unobtained::Unshown);
+        }
+        let obtained = self.download(url).await;
+        let as_announced = match obtained.as_ref().map(Bytes::clone) {
+            Ok(bytes) => standing_back(bytes.len(), move || Digest::of(&bytes)).await == notice.digest,
+            Err(_) => false,
+        };
+        match &obtained {
+            Ok(bytes) if as_announced => {
+                // A failure here costs the others a download of their own.
+                let _ = objects.put(bytes).await;
+            }
+            // Another validator may have another way there.
+            Err(error) if !error.is_something_else() => {}
+            Ok(_) | Err(_) => {
+                if let Ok(Some(lease)) = leases.lease(&resting, self.instance.as_str()).await {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(rest).await;
+                        lease.release().await;
+                    });
+                }
+            }
+        }
         obtained
     }
 

@@ -5,7 +5,8 @@
 //! 3. [`plan`]: how to come by the bytes: difference, inline, object store, repository
 //! 4. [`fetch`]: carry the plan out, step by step, until one brings bytes; from the fleet, or from a recording
 //!    ([`sources`])
-//! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced
+//! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced. What
+//!    [`failures`] there were says whether the notice is owed or put aside
 //! 6. [`persist`]: files and high-water mark on the disk
 //! 7. [`swap`]: readers see it from here on
 //! 8. [`receipt`]: tell the fleet
@@ -18,6 +19,7 @@ pub(crate) mod aside;
 pub(crate) mod certificates;
 pub(crate) mod checkpoint;
 pub(crate) mod dedup;
+mod failures;
 pub(crate) mod fetch;
 pub(crate) mod intake;
 pub(crate) mod owed;

@@ -3,6 +3,7 @@
 //!
 //! The journal holds the debts, [`Schedule`] says whose turn it is, and [`work`] takes the turns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::schedule::{Goal, Schedule, Try};
+use super::schedule::{Goal, Next, Schedule, Try};
 use super::walk::{Outcome, Reach, Walk};
 use crate::state::{JournalError, Owed};
 
@@ -24,6 +25,9 @@ const FIRST_PAUSE_MS: i64 = 500;
 const LONGEST_PAUSE_MS: i64 = 60_000;
 /// After this many tries a debt is given up: about two days.
 const MAX_ATTEMPTS: u32 = 3_000;
+/// After so many tries at which a repository showed something else a debt is given up: about half an hour. A repository
+/// shows what its CA announced within minutes; a notice of a CRL that nobody ever signed must not have it asked for days.
+const MAX_UNSHOWN: u32 = 40;
 /// How often it is looked whether debts are due.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -41,6 +45,8 @@ pub(crate) struct Missing {
 pub(crate) enum Needs {
     /// That a source has the CRL which does not have it now.
     Source,
+    /// That a repository shows the CRL which shows another, or something else, now.
+    Showing,
     /// That a certificate of the signer is known.
     Signer,
     /// That a repository at this host is asked, which may take long and was not done yet.
@@ -51,22 +57,27 @@ pub(crate) enum Needs {
 #[derive(Default)]
 pub(crate) struct Debts {
     schedule: Mutex<Schedule>,
+    /// How many times certificates came. Counted under the lock of the schedule.
+    certificates: AtomicU64,
     woken: Notify,
 }
 
 impl Debts {
-    /// Records a message's notice as owed, durably; `false` when there are too many.
+    /// Records a message's notice as owed, durably; `false` when there are too many. `certificates` had come when it was
+    /// tried: if more did since, it is tried again at once.
     pub(crate) async fn record(
         &self,
         walk: &Walk,
-        subject: &str,
-        body: Bytes,
+        (subject, body): (&str, Bytes),
         missing: Missing,
+        certificates: u64,
     ) -> Result<bool, JournalError> {
         let now_ms = walk.clock.now_ms();
         let (goal, next_at_ms) = match &missing.needs {
             Needs::Repository(host) => (Goal::Host(host.clone()), now_ms),
-            Needs::Source | Needs::Signer => (Goal::Broker, now_ms.saturating_add(FIRST_PAUSE_MS)),
+            Needs::Source | Needs::Showing | Needs::Signer => {
+                (Goal::Broker, now_ms.saturating_add(FIRST_PAUSE_MS))
+            }
         };
         let unsigned = missing.needs == Needs::Signer;
         let owed = Owed { subject: subject.to_owned(), body, attempts: 0, next_at_ms, why: missing.why };
@@ -78,6 +89,9 @@ impl Debts {
         blocking(move || journal.owe(&owed)).await?;
         let mut schedule = self.schedule();
         schedule.recorded(id, class, goal, unsigned, next_at_ms);
+        if self.certificates() != certificates {
+            schedule.certificate_came();
+        }
         walk.counts.owed.set(&[], schedule.len() as f64);
         drop(schedule);
         self.woken.notify_one();
@@ -86,7 +100,10 @@ impl Debts {
 
     /// A certificate came: whatever waits for one is tried again.
     pub(crate) fn certificate_came(&self) {
-        self.schedule().certificate_came();
+        let mut schedule = self.schedule();
+        self.certificates.fetch_add(1, Ordering::Relaxed);
+        schedule.certificate_came();
+        drop(schedule);
         self.woken.notify_one();
     }
 
@@ -94,6 +111,11 @@ impl Debts {
     /// certificate may wait for ever.
     pub(crate) fn are_pressing(&self, now_ms: i64) -> bool {
         self.schedule().are_pressing(now_ms)
+    }
+
+    /// How many times certificates came.
+    pub(crate) fn certificates(&self) -> u64 {
+        self.certificates.load(Ordering::Relaxed)
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -127,7 +149,8 @@ pub(crate) async fn look(walk: &Walk) -> Result<(), JournalError> {
     for owed in walk.journal.owed(None)? {
         let outcome = match decode::<CrlNotice>(&owed.body) {
             Ok(notice) => {
-                Box::pin(walk.take_crl(notice, &owed.subject, Instant::now(), Reach::Repositories)).await?
+                let reach = Reach::Repositories { tries: owed.attempts };
+                Box::pin(walk.take_crl(notice, &owed.subject, Instant::now(), reach)).await?
             }
             Err(_) => Outcome::Obsolete,
         };
@@ -171,7 +194,7 @@ async fn take_turn(walk: Arc<Walk>, turn: Try) {
     if let Err(error) = settle(&walk, &turn).await {
         warn!(%error, "a debt is not written down; it is tried again");
         let later = walk.clock.now_ms() + LONGEST_PAUSE_MS;
-        walk.debts.schedule().postponed(&turn, turn.goal.clone(), false, turn.attempts, later);
+        walk.debts.schedule().postponed(&turn, Next { at_ms: later, ..again(&turn) });
     }
 }
 
@@ -183,23 +206,36 @@ async fn settle(walk: &Walk, turn: &Try) -> Result<(), JournalError> {
     };
     // What cannot be read was written by another release, or is damaged: the stream's head tells it again.
     let outcome = match decode::<CrlNotice>(&owed.body) {
-        Ok(notice) => walk.take_crl(notice, &owed.subject, Instant::now(), reach(&turn.goal)).await?,
+        Ok(notice) => walk.take_crl(notice, &owed.subject, Instant::now(), reach(turn)).await?,
         Err(_) => Outcome::Obsolete,
     };
+    if let Outcome::Owed(missing) = &outcome
+        && let Some(aside) = given_up(turn, missing)
+    {
+        return finish(walk, turn, owed, aside).await;
+    }
     match outcome {
-        Outcome::Owed(_) if turn.attempts >= MAX_ATTEMPTS => {
-            let why = format!("owed after {MAX_ATTEMPTS} tries");
-            finish(walk, turn, owed, Outcome::Aside { word: "given_up", why }).await
-        }
         Outcome::Owed(Missing { needs: Needs::Repository(host), .. }) => {
             let now_ms = walk.clock.now_ms();
-            walk.debts.schedule().postponed(turn, Goal::Host(host), false, turn.attempts, now_ms);
+            walk.debts
+                .schedule()
+                .postponed(turn, Next { goal: Goal::Host(host), at_ms: now_ms, ..again(turn) });
             walk.debts.woken.notify_one();
             Ok(())
         }
         Outcome::Owed(missing) => postpone(walk, turn, owed, missing).await,
         finished => finish(walk, turn, owed, finished).await,
     }
+}
+
+/// What becomes of a debt that was tried often enough.
+fn given_up(turn: &Try, missing: &Missing) -> Option<Outcome> {
+    if turn.attempts >= MAX_ATTEMPTS {
+        return Some(Outcome::Aside { word: "given_up", why: format!("owed after {MAX_ATTEMPTS} tries") });
+    }
+    let why = format!("not shown by its repository after {MAX_UNSHOWN} tries: {}", missing.why);
+    let unshown = turn.unshown + u32::from(missing.needs == Needs::Showing);
+    (unshown >= MAX_UNSHOWN).then_some(Outcome::Aside { word: "not_shown", why })
 }
 
 async fn finish(walk: &Walk, turn: &Try, owed: Owed, outcome: Outcome) -> Result<(), JournalError> {
@@ -210,22 +246,39 @@ async fn finish(walk: &Walk, turn: &Try, owed: Owed, outcome: Outcome) -> Result
     Ok(())
 }
 
-fn reach(goal: &Goal) -> Reach {
-    match goal {
+fn reach(turn: &Try) -> Reach {
+    match turn.goal {
         Goal::Broker => Reach::Broker,
-        Goal::Host(_) => Reach::Repositories,
+        Goal::Host(_) => Reach::Repositories { tries: turn.attempts },
     }
 }
 
+/// As a debt was when its turn came, and due at once.
+fn again(turn: &Try) -> Next {
+    let Try { goal, attempts, unshown, .. } = turn.clone();
+    Next { goal, unsigned: false, attempts, unshown, at_ms: i64::MIN }
+}
+
 async fn postpone(walk: &Walk, turn: &Try, owed: Owed, missing: Missing) -> Result<(), JournalError> {
-    let attempts = turn.attempts + 1;
-    let next_at_ms = walk.clock.now_ms() + pause_ms(attempts, fastrand::f64());
+    let next = next(turn, &missing, walk.clock.now_ms());
     debug!(subject = %owed.subject, why = %missing.why, "still owed");
     let journal = walk.journal.clone();
-    blocking(move || journal.owe(&Owed { attempts, next_at_ms, why: missing.why, ..owed })).await?;
-    let unsigned = missing.needs == Needs::Signer;
-    walk.debts.schedule().postponed(turn, turn.goal.clone(), unsigned, attempts, next_at_ms);
+    let owed = Owed { attempts: next.attempts, next_at_ms: next.at_ms, why: missing.why, ..owed };
+    blocking(move || journal.owe(&owed)).await?;
+    walk.debts.schedule().postponed(turn, next);
     Ok(())
+}
+
+/// How a debt goes on after a try in vain.
+fn next(turn: &Try, missing: &Missing, now_ms: i64) -> Next {
+    let attempts = turn.attempts + 1;
+    Next {
+        unsigned: missing.needs == Needs::Signer,
+        attempts,
+        unshown: turn.unshown + u32::from(missing.needs == Needs::Showing),
+        at_ms: now_ms + pause_ms(attempts, fastrand::f64()),
+        ..again(turn)
+    }
 }
 
 /// Half of a doubling pause, and up to as much by chance, so that validators do not come in step.
@@ -234,9 +287,51 @@ fn pause_ms(attempts: u32, chance: f64) -> i64 {
     pause / 2 + (chance * (pause / 2) as f64) as i64
 }
 
+/// For so long nobody of the fleet asks a repository again that showed something else to a debt which was tried so often
+/// before: until its next try at the earliest.
+pub(super) fn rest(tries: u32) -> Duration {
+    Duration::from_millis(u64::try_from(pause_ms(tries + 1, 0.0)).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How often a debt is tried that always misses the same, how long that takes in minutes, and the word at its end.
+    fn tried_in_vain(needs: Needs) -> (u32, i64, &'static str) {
+        let missing = Missing { why: String::new(), needs };
+        let (mut schedule, mut now_ms) = (Schedule::default(), 0);
+        let id = ("s".to_owned(), revocast_pki::identity::Digest([0; 32]));
+        schedule.recorded(id, Role::Watcher, Goal::Host("h".into()), false, now_ms);
+        for tries in 1.. {
+            let turn = schedule.begin(now_ms).remove(0);
+            if let Some(Outcome::Aside { word, .. }) = given_up(&turn, &missing) {
+                return (tries, now_ms / 60_000, word);
+            }
+            let next = next(&turn, &missing, now_ms);
+            now_ms = next.at_ms;
+            schedule.postponed(&turn, next);
+        }
+        unreachable!("a debt is given up")
+    }
+
+    /// I9: a lie about a number, with the URL of a CA's true CRL.
+    #[test]
+    fn a_repository_that_shows_something_else_is_asked_for_half_an_hour_and_a_silent_one_for_two_days() {
+        let (tries, minutes, word) = tried_in_vain(Needs::Showing);
+        assert_eq!((tries, word), (40, "not_shown"));
+        assert!((15..=40).contains(&minutes), "{minutes} minutes");
+        let (tries, minutes, word) = tried_in_vain(Needs::Source);
+        assert_eq!((tries, word), (3_001, "given_up"));
+        assert!((24 * 60..=50 * 60).contains(&minutes), "{minutes} minutes");
+    }
+
+    #[test]
+    fn the_fleet_asks_again_no_later_than_the_next_try_of_whoever_asked() {
+        for tries in 0..20 {
+            assert_eq!(rest(tries).as_millis(), u128::try_from(pause_ms(tries + 1, 0.0)).unwrap());
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_their_ceiling_and_differ_by_chance() {

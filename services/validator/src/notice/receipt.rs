@@ -1,19 +1,19 @@
-//! Step 8: tells the fleet what is enforced. A receipt that cannot be told now is told later; of one scope only the
-//! newest matters.
+//! Step 8: tells the fleet what is enforced, of the issuers that the validator subscribes to. A receipt that cannot be
+//! told now is told later; of one scope only the newest matters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use revocast_bus::Bus;
 use revocast_faults::fail_point;
 use revocast_messages::{Instance, Receipt, Source, encode, subjects};
-use revocast_pki::identity::{CrlId, CrlNumber};
+use revocast_pki::identity::{CrlId, CrlNumber, IssuerId};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::events::{Event, Events};
-use crate::state::{Enforced, ScopeKey};
+use crate::state::{Enforced, Live, ScopeKey};
 
 /// What is to be told of one scope.
 #[derive(Clone, Debug)]
@@ -40,12 +40,21 @@ impl Told {
     }
 }
 
+/// Of whose CRLs it is told: of these issuers', or (`None`) of everybody's.
+pub(crate) type Audience = Option<BTreeSet<IssuerId>>;
+
 /// Receipts on their way. Cheap to clone; bounded by the number of scopes.
 #[derive(Clone, Default)]
 pub(crate) struct Receipts {
-    waiting: Arc<Mutex<HashMap<ScopeKey, Told>>>,
+    waiting: Arc<Mutex<Waiting>>,
     arrived: Arc<Notify>,
     events: Events,
+}
+
+#[derive(Default)]
+struct Waiting {
+    told: HashMap<ScopeKey, Told>,
+    about: Audience,
 }
 
 /// Pause after a failure.
@@ -53,14 +62,36 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 impl Receipts {
     /// Receipts whose telling is told to `events`.
-    pub(crate) fn new(events: Events) -> Receipts {
-        Receipts { events, ..Receipts::default() }
+    pub(crate) fn new(about: Audience, events: Events) -> Receipts {
+        let waiting = Waiting { told: HashMap::new(), about };
+        Receipts { waiting: Arc::new(Mutex::new(waiting)), events, ..Receipts::default() }
     }
 
-    /// Hands a receipt over; a waiting one of the same scope is replaced.
+    /// Hands a receipt over, if it is of an issuer of whom it is told; a waiting one of the same scope is replaced.
     pub(crate) fn tell(&self, told: Told) {
-        self.lock().insert(told.scope, told);
-        self.arrived.notify_one();
+        let mut waiting = self.lock();
+        if is_about(&waiting.about, &told.scope) {
+            waiting.told.insert(told.scope, told);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// From now on it is told of these issuers: what is enforced already of those of whom it was not told before, and
+    /// nothing any more of those who are not among them.
+    pub(crate) fn follow(&self, about: Audience, live: &Live) {
+        let mut waiting = self.lock();
+        let before = std::mem::replace(&mut waiting.about, about);
+        let Waiting { told, about } = &mut *waiting;
+        told.retain(|scope, _| is_about(about, scope));
+        let joined: Vec<ScopeKey> =
+            live.scope_keys().into_iter().filter(|scope| !is_about(&before, scope)).collect();
+        drop(waiting);
+        // Whatever is applied from here on is told by whoever applies it.
+        for scope in joined {
+            if let Some(enforced) = live.enforced(&scope) {
+                self.tell(Told::again(scope, &enforced));
+            }
+        }
     }
 
     /// Publishes what is handed over, for as long as it is polled.
@@ -75,7 +106,7 @@ impl Receipts {
 
     /// Publishes all that waits; `false` if something is left. At most one try each.
     pub(crate) async fn flush(&self, bus: &Bus, validator: &Instance) -> bool {
-        let waiting: Vec<Told> = self.lock().drain().map(|(_, told)| told).collect();
+        let waiting: Vec<Told> = self.lock().told.drain().map(|(_, told)| told).collect();
         let mut clean = true;
         let publishing = waiting.into_iter().map(|told| async move {
             let published = publish_one(bus, validator, &told).await;
@@ -87,15 +118,19 @@ impl Receipts {
             } else {
                 clean = false;
                 // A newer one may have been handed over in the meantime.
-                self.lock().entry(told.scope).or_insert(told);
+                self.lock().told.entry(told.scope).or_insert(told);
             }
         }
         clean
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ScopeKey, Told>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_about(about: &Audience, scope: &ScopeKey) -> bool {
+    about.as_ref().is_none_or(|issuers| issuers.contains(&scope.0))
 }
 
 /// `true` when it was published, or never can be.

@@ -42,17 +42,30 @@ pub(crate) struct Try {
     pub goal: Goal,
     /// How often it was tried before.
     pub attempts: u32,
+    /// How often a repository showed something else.
+    pub unshown: u32,
     place: Place,
+}
+
+/// How a debt that is still owed goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Where the next try goes.
+    pub goal: Goal,
+    /// It waits for a certificate, as far as is known.
+    pub unsigned: bool,
+    /// How often it was tried by now.
+    pub attempts: u32,
+    /// How often a repository showed something else by now. Known until the validator ends.
+    pub unshown: u32,
+    /// When.
+    pub at_ms: i64,
 }
 
 #[derive(Debug)]
 struct Debt {
     class: Role,
-    goal: Goal,
-    attempts: u32,
-    next_at_ms: i64,
-    /// It waits for a certificate, as far as is known.
-    unsigned: bool,
+    next: Next,
     busy: bool,
     /// The same notice, or a certificate, came while it was worked on.
     again: bool,
@@ -91,25 +104,20 @@ impl Schedule {
     /// A debt was recorded, to be tried at `next_at_ms`.
     pub(crate) fn recorded(&mut self, id: DebtId, class: Role, goal: Goal, unsigned: bool, next_at_ms: i64) {
         if let Some(debt) = self.debts.get_mut(&id).filter(|debt| debt.busy) {
-            (debt.again, debt.unsigned) = (true, unsigned);
+            (debt.again, debt.next.unsigned) = (true, unsigned);
             return;
         }
-        let debt = Debt { class, goal, attempts: 0, next_at_ms, unsigned, busy: false, again: false };
-        self.debts.insert(id, debt);
+        self.insert(id, class, Next { goal, unsigned, attempts: 0, unshown: 0, at_ms: next_at_ms });
     }
 
     /// A debt was found in the journal at start. What it waits for is found out by trying.
     pub(crate) fn recalled(&mut self, id: DebtId, class: Role, attempts: u32, next_at_ms: i64) {
-        let debt = Debt {
-            class,
-            goal: Goal::Broker,
-            attempts,
-            next_at_ms,
-            unsigned: true,
-            busy: false,
-            again: false,
-        };
-        self.debts.insert(id, debt);
+        let goal = Goal::Broker;
+        self.insert(id, class, Next { goal, unsigned: true, attempts, unshown: 0, at_ms: next_at_ms });
+    }
+
+    fn insert(&mut self, id: DebtId, class: Role, next: Next) {
+        self.debts.insert(id, Debt { class, next, busy: false, again: false });
     }
 
     /// A certificate came: whatever waits for one is due.
@@ -118,7 +126,7 @@ impl Schedule {
             if debt.busy {
                 // What it waits for is known when it was tried.
                 debt.again = true;
-            } else if debt.unsigned {
+            } else if debt.next.unsigned {
                 debt.begin_anew();
             }
         }
@@ -126,7 +134,7 @@ impl Schedule {
 
     /// Whether some debt is worked on, due, or waits for a source that does not have it yet.
     pub(crate) fn are_pressing(&self, now_ms: i64) -> bool {
-        self.debts.values().any(|debt| debt.busy || !debt.unsigned || debt.is_due(now_ms))
+        self.debts.values().any(|debt| debt.busy || !debt.next.unsigned || debt.is_due(now_ms))
     }
 
     /// What is to be begun at `now_ms`: what is due, the longest due first, as far as there are places.
@@ -135,7 +143,7 @@ impl Schedule {
             .debts
             .iter()
             .filter(|(_, debt)| !debt.busy && debt.is_due(now_ms))
-            .map(|(id, debt)| (debt.next_at_ms, id.clone()))
+            .map(|(id, debt)| (debt.next.at_ms, id.clone()))
             .collect();
         due.sort_unstable();
         let mut begun = Vec::new();
@@ -150,12 +158,13 @@ impl Schedule {
 
     fn begin_one(&mut self, id: DebtId) -> Option<Try> {
         let debt = self.debts.get_mut(&id)?;
-        let place = match &debt.goal {
+        let Next { goal, attempts, unshown, .. } = debt.next.clone();
+        let place = match &goal {
             Goal::Broker => self.at_broker.take("", false)?,
-            Goal::Host(host) => self.at_hosts.take(host, debt.attempts > 1)?,
+            Goal::Host(host) => self.at_hosts.take(host, attempts > 1)?,
         };
         debt.busy = true;
-        Some(Try { id, goal: debt.goal.clone(), attempts: debt.attempts, place })
+        Some(Try { id, goal, attempts, unshown, place })
     }
 
     /// A debt was settled, or can never be.
@@ -174,22 +183,14 @@ impl Schedule {
         self.debts.remove(id);
     }
 
-    /// A debt is still owed: the next try goes to `goal` at `next_at_ms`.
-    pub(crate) fn postponed(
-        &mut self,
-        done: &Try,
-        goal: Goal,
-        unsigned: bool,
-        attempts: u32,
-        next_at_ms: i64,
-    ) {
+    /// A debt is still owed.
+    pub(crate) fn postponed(&mut self, done: &Try, next: Next) {
         self.give(done);
         let Some(debt) = self.debts.get_mut(&done.id) else { return };
         if debt.again {
             return debt.begin_anew();
         }
-        (debt.goal, debt.unsigned, debt.attempts) = (goal, unsigned, attempts);
-        (debt.next_at_ms, debt.busy) = (next_at_ms, false);
+        (debt.next, debt.busy) = (next, false);
     }
 
     fn give(&mut self, done: &Try) {
@@ -203,12 +204,12 @@ impl Schedule {
 impl Debt {
     /// Its time has come, or lies so far ahead that the clock must have been set back.
     fn is_due(&self, now_ms: i64) -> bool {
-        self.next_at_ms <= now_ms || self.next_at_ms > now_ms + LONGEST_DEFERRAL_MS
+        self.next.at_ms <= now_ms || self.next.at_ms > now_ms + LONGEST_DEFERRAL_MS
     }
 
     /// It is due, and whatever was found out about it may be otherwise now.
     fn begin_anew(&mut self) {
-        (self.goal, self.next_at_ms) = (Goal::Broker, i64::MIN);
+        (self.next.goal, self.next.at_ms) = (Goal::Broker, i64::MIN);
         (self.busy, self.again) = (false, false);
     }
 }
@@ -271,7 +272,8 @@ mod tests {
         assert_eq!(subjects(&begun), ["unsigned"]);
         // One more comes while it is tried.
         schedule.certificate_came();
-        schedule.postponed(&begun[0], Goal::Broker, true, 1, 60_000);
+        let next = Next { goal: Goal::Broker, unsigned: true, attempts: 1, unshown: 0, at_ms: 60_000 };
+        schedule.postponed(&begun[0], next);
         assert_eq!(subjects(&schedule.begin(0)), ["unsigned"]);
     }
 
@@ -284,7 +286,8 @@ mod tests {
         assert!(schedule.are_pressing(499));
         let begun = schedule.begin(499);
         assert!(schedule.are_pressing(499));
-        schedule.postponed(&begun[0], Goal::Broker, true, 1, 60_000);
+        let next = Next { goal: Goal::Broker, unsigned: true, attempts: 1, unshown: 0, at_ms: 60_000 };
+        schedule.postponed(&begun[0], next);
         assert!(!schedule.are_pressing(499));
         schedule.recorded(id("absent"), Role::Authority, Goal::Broker, false, 60_000);
         assert!(schedule.are_pressing(499));
@@ -295,10 +298,11 @@ mod tests {
         let mut schedule = Schedule::default();
         owe(&mut schedule, "s", Goal::Broker);
         let first = schedule.begin(0).remove(0);
-        schedule.postponed(&first, at("h"), false, 3, 500);
+        let next = Next { goal: at("h"), unsigned: false, attempts: 3, unshown: 2, at_ms: 500 };
+        schedule.postponed(&first, next);
         assert_eq!(schedule.begin(499), []);
         let second = schedule.begin(500).remove(0);
-        assert_eq!((second.goal, second.attempts), (at("h"), 3));
+        assert_eq!((second.goal, second.attempts, second.unshown), (at("h"), 3, 2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where step 4 finds the bytes: in the fleet, or in a recording.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::BusError;
@@ -19,10 +20,15 @@ pub(crate) enum Sources {
 }
 
 impl Sources {
-    /// The bytes that a step brings.
-    pub(crate) async fn obtain(&self, notice: &CrlNotice, step: Step) -> Result<Bytes, Unobtained> {
+    /// The bytes that a step brings. A repository that shows something else is not asked again for `rest`.
+    pub(crate) async fn obtain(
+        &self,
+        notice: &CrlNotice,
+        step: &Step,
+        rest: Duration,
+    ) -> Result<Bytes, Unobtained> {
         match self {
-            Sources::Fleet(fetch) => fetch.obtain(notice, step).await,
+            Sources::Fleet(fetch) => fetch.obtain(notice, step, rest).await,
             Sources::Recording(objects) => objects.obtain(notice, step).await,
         }
     }
@@ -46,7 +52,7 @@ impl RecordedObjects {
         self.store.put(revocast_pki::identity::Digest::of(object), object)
     }
 
-    async fn obtain(&self, notice: &CrlNotice, step: Step) -> Result<Bytes, Unobtained> {
+    async fn obtain(&self, notice: &CrlNotice, step: &Step) -> Result<Bytes, Unobtained> {
         let what = match at_hand(notice, step, self.limit).await? {
             AtHand::Bytes(bytes) => return Ok(bytes),
             AtHand::InStore => format!("object {}", notice.digest),

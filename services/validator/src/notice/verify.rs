@@ -1,5 +1,5 @@
 //! Step 5: from bytes to a CRL that counts. A key that is entitled to sign for the issuer must have signed the very
-//! bytes, and the CRL must be the one that the notice announced.
+//! bytes, and the CRL must be of the scope that the notice tells of.
 //!
 //! Entitled is a key whose certificate has a path to an anchor of one of this validator's policies (revocation is
 //! left to the questions). Anybody can announce a CRL of an issuer of their own making: it is never taken in.
@@ -41,7 +41,7 @@ pub(crate) enum Unverified {
     /// They cannot be read, or the issuer's key did not sign them.
     #[error(transparent)]
     Intake(#[from] IntakeError),
-    /// It is a CRL of the issuer, but another one than the notice says.
+    /// It is a CRL of the issuer, but another one than it should be.
     #[error("the CRL's {0} is not as announced")]
     Other(&'static str),
     /// The work was interrupted.
@@ -71,6 +71,17 @@ impl Verified {
 
     pub(crate) fn scope(&self) -> ScopeKey {
         (self.issuer, self.crl.scope(self.issuer), self.crl.kind())
+    }
+
+    /// Holds it against what a notice of its scope says of it.
+    pub(crate) fn held_against(&self, notice: &CrlNotice) -> Result<(), Unverified> {
+        if self.crl.id() != notice.crl_id {
+            return Err(Unverified::Other("identity"));
+        }
+        if self.crl.order() != notice.order() {
+            return Err(Unverified::Other("number or time"));
+        }
+        Ok(())
     }
 
     /// SubjectPublicKeyInfo DER of the key that signed it.
@@ -104,7 +115,8 @@ impl Verifier {
         Verifier { policies, entitled: Arc::default() }
     }
 
-    /// Reads, indexes and verifies `bytes`, on a thread of its own.
+    /// Reads, indexes and verifies `bytes`, on a thread of its own: they are a CRL of the scope that a notice tells of.
+    /// Whether it is the very CRL is for [`Verified::held_against`] to say.
     pub(crate) async fn verify(
         &self,
         notice: &CrlNotice,
@@ -119,8 +131,11 @@ impl Verifier {
         let work = move || verifier.verify_of(issuer, &name, bytes, source, &live, Time::from_unix(now_s));
         let verified = AssertUnwindSafe(standing_back(octets, work)).catch_unwind().await;
         let verified = verified.map_err(|_| Unverified::Interrupted)??;
-        announced(&verified, notice)?;
-        Ok(verified)
+        if verified.scope() == (notice.issuer, notice.scope, notice.kind) {
+            Ok(verified)
+        } else {
+            Err(Unverified::Other("scope"))
+        }
     }
 
     /// Verifies a CRL that this validator kept, at start.
@@ -246,19 +261,4 @@ impl Verifier {
 
 fn may_sign_crls(certificate: &Certificate) -> bool {
     certificate.key_usage().is_none_or(|usage| usage.contains(KeyUsage::CRL_SIGN))
-}
-
-/// Holds a verified CRL against what the notice said of it.
-fn announced(verified: &Verified, notice: &CrlNotice) -> Result<(), Unverified> {
-    let crl = verified.crl();
-    for (same, what) in [
-        (verified.scope() == (notice.issuer, notice.scope, notice.kind), "scope"),
-        (crl.id() == notice.crl_id, "identity"),
-        (crl.order() == notice.order(), "number or time"),
-    ] {
-        if !same {
-            return Err(Unverified::Other(what));
-        }
-    }
-    Ok(())
 }

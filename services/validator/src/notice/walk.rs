@@ -2,7 +2,7 @@
 //! one before it gives.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use revocast_bus::Stored;
@@ -16,17 +16,18 @@ use tracing::{info, warn};
 use super::aside::Aside;
 use super::certificates;
 use super::dedup::{self, Standing};
+use super::failures::{Failures, left_to, stopping};
 use super::intake;
-use super::owed::{Debts, Missing, Needs};
+use super::owed::{self, Debts, Missing};
 use super::persist::{keep, persist};
 use super::plan::{Repositories, Step, plan, plan_repositories};
 use super::receipt::Receipts;
 use super::sources::Sources;
 use super::swap::swap;
-use super::verify::{Verified, Verifier};
+use super::verify::{Unverified, Verified, Verifier};
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
-use crate::polling::{Board, urls};
+use crate::polling::{Board, Found, Telling, urls};
 use crate::state::live::MAX_SCOPES;
 use crate::state::{Enforced, Journal, JournalError, Live, ScopeKey};
 
@@ -63,8 +64,8 @@ impl Outcome {
 pub(crate) enum Reach {
     /// To what it brings along and what the broker has. So does a message of the stream, which holds a place there.
     Broker,
-    /// To repositories as well, however slow they are. So does a debt.
-    Repositories,
+    /// To repositories as well, however slow they are. So does a debt that was tried so often before.
+    Repositories { tries: u32 },
 }
 
 /// Whose CRL is being got, and how it came to that.
@@ -72,47 +73,8 @@ struct Way<'a> {
     notice: &'a CrlNotice,
     told_on: &'a str,
     arrived: Instant,
-}
-
-/// What went wrong on the way to a CRL's bytes.
-#[derive(Default)]
-struct Failures {
-    words: Vec<String>,
-    /// A source may have it later.
-    passing: bool,
-    /// Bytes came that do not count.
-    lies: bool,
-    /// The signer is not known yet.
-    unsigned: bool,
-}
-
-impl Failures {
-    /// A notice that brought something that does not count is never retried: an honest publisher tells it again.
-    fn outcome(self, told_on: &str) -> Outcome {
-        let why = if self.words.is_empty() {
-            "nothing says where the CRL is".into()
-        } else {
-            self.words.join("; ")
-        };
-        warn!(subject = told_on, %why, "a notice was not applied");
-        if self.unsigned {
-            Outcome::Owed(Missing { why, needs: Needs::Signer })
-        } else if self.passing && !self.lies {
-            Outcome::Owed(Missing { why, needs: Needs::Source })
-        } else {
-            Outcome::Aside { word: "unverifiable", why }
-        }
-    }
-}
-
-fn stopping() -> Outcome {
-    Outcome::Owed(Missing { why: "stopping".into(), needs: Needs::Source })
-}
-
-/// The rest of the plan leads to a repository.
-fn left_to(url: &str) -> Outcome {
-    let needs = Needs::Repository(urls::host(url));
-    Outcome::Owed(Missing { why: format!("to be fetched from {url}"), needs })
+    /// For so long nobody asks a repository again that shows something else.
+    rest: Duration,
 }
 
 /// What the walk needs. One per validator, shared by all notices under way.
@@ -127,6 +89,8 @@ pub(crate) struct Walk {
     /// What is to be finished yet.
     pub debts: Arc<Debts>,
     pub receipts: Receipts,
+    /// Announces CRLs that nobody told of; nobody does in a replay.
+    pub telling: Option<Telling>,
     pub aside: Aside,
     pub counts: Counts,
     pub events: Events,
@@ -159,11 +123,13 @@ impl Walk {
 
     /// The same, with what cannot be finished now recorded as owed, and what waited for a certificate that came made due.
     pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
+        let certificates = self.debts.certificates();
         let outcome = self.take(stream, message).await?;
         match &outcome {
             Outcome::Owed(missing) => {
                 let (subject, body) = (&message.subject, &message.payload);
-                if !self.debts.record(self, subject, body.clone(), missing.clone()).await? {
+                let owed = (subject.as_str(), body.clone());
+                if !self.debts.record(self, owed, missing.clone(), certificates).await? {
                     self.aside.put(subject, body, "limit", "too many notices are owed");
                 }
             }
@@ -191,12 +157,15 @@ impl Walk {
         reach: Reach,
     ) -> Result<Outcome, JournalError> {
         let scope = (notice.issuer, notice.scope, notice.kind);
-        let standing = self.standing(&scope, self.live.enforced(&scope).as_ref(), &notice.order());
-        if !standing.is_news() {
+        if !self.is_news(&scope, &notice.order()) {
             return Ok(Outcome::Obsolete);
         }
         fail_point!("dedup");
-        let way = Way { notice: &notice, told_on, arrived };
+        let rest = match reach {
+            Reach::Broker => Duration::ZERO,
+            Reach::Repositories { tries } => owed::rest(tries),
+        };
+        let way = Way { notice: &notice, told_on, arrived, rest };
         let mut failures = Failures::default();
         let steps = plan(&notice, &self.live);
         if let Some(outcome) = self.go(&way, steps, &mut failures).await? {
@@ -225,11 +194,10 @@ impl Walk {
                 break;
             }
             let source = step.source();
-            let bytes = match self.sources.obtain(way.notice, step).await {
+            let bytes = match self.sources.obtain(way.notice, &step, way.rest).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    failures.passing |= error.is_passing();
-                    failures.words.push(format!("{source:?}: {error}"));
+                    failures.unobtained(source, &error);
                     continue;
                 }
             };
@@ -240,16 +208,43 @@ impl Walk {
             let verified = self.verifier.verify(way.notice, bytes, source, &self.live, now_s).await;
             drop(place);
             fail_point!("verify");
-            match verified {
-                Ok(verified) => return self.apply(verified, way.told_on, way.arrived).await.map(Some),
-                Err(error) => {
-                    failures.words.push(format!("{source:?}: {error}"));
-                    failures.unsigned = error.is_passing();
-                    failures.lies |= !error.is_passing();
-                }
+            match self.settle(way, &step, verified).await? {
+                Ok(outcome) => return Ok(Some(outcome)),
+                Err(error) => failures.unverified(source, &error),
             }
         }
         Ok(None)
+    }
+
+    /// Applies what a step brought, if it counts and ends the notice. What a repository shows counts once its issuer has
+    /// signed it, whatever was announced: it ends the notice only if that is no news then.
+    async fn settle(
+        &self,
+        way: &Way<'_>,
+        step: &Step,
+        verified: Result<Verified, Unverified>,
+    ) -> Result<Result<Outcome, Unverified>, JournalError> {
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Err(other) = verified.held_against(way.notice) else {
+            return self.apply(verified, way.told_on, way.arrived).await.map(Ok);
+        };
+        let Step::Repository(url) = step else { return Ok(Err(other)) };
+        let (scope, crl, signer) = (verified.scope(), verified.crl().clone(), verified.signer().to_vec());
+        let before = self.live.enforced(&scope).map(|enforced| enforced.crl);
+        let outcome = self.apply(verified, way.told_on, way.arrived).await?;
+        if !matches!(outcome, Outcome::Aside { .. }) && self.is_news(&scope, &way.notice.order()) {
+            // It is older, or in conflict: the announced one is still to come.
+            return Ok(Err(other));
+        }
+        if outcome == Outcome::Applied
+            && let Some(telling) = &self.telling
+        {
+            telling.found(Found { scope, crl, signer, before, url: url.clone(), for_all: true });
+        }
+        Ok(Ok(outcome))
     }
 
     /// The repositories to be asked; none while nobody is known who could have signed what they have.
@@ -291,6 +286,10 @@ impl Walk {
         let (verifier, live, now_s) = (self.verifier.clone(), self.live.clone(), self.clock.now_s());
         let (issuer, name) = (notice.issuer, notice.issuer_name.0.clone());
         blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await
+    }
+
+    fn is_news(&self, scope: &ScopeKey, order: &CrlOrder) -> bool {
+        self.standing(scope, self.live.enforced(scope).as_ref(), order).is_news()
     }
 
     /// Where a CRL stands to what is enforced; where nothing is, to the mark, whose file may have been damaged.

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use revocast_bus::Bus;
 use revocast_daemon::Metrics;
 use revocast_fetch::Fetcher;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::poll::Poller;
 use self::run::{Polling, PollingCounts};
-use self::tell::{Teller, Telling};
+use self::tell::Teller;
 use crate::config::ValidatorConfig;
 use crate::freshness::Freshness;
 use crate::notice::Walk;
@@ -33,6 +34,7 @@ use crate::notice::Walk;
 pub use config::PollingConfig;
 pub(crate) use demand::Demand;
 pub(crate) use targets::{Board, Kept};
+pub(crate) use tell::{Found, Telling};
 
 /// What asking repositories needs.
 pub(crate) struct Needs<'a> {
@@ -41,20 +43,21 @@ pub(crate) struct Needs<'a> {
     pub bus: &'a Bus,
     pub freshness: &'a Freshness,
     pub config: &'a ValidatorConfig,
+    pub telling: Telling,
+    pub found: mpsc::Receiver<Found>,
 }
 
 impl Needs<'_> {
     /// Begins to ask, in turn and for questions, and to announce what is found.
     pub(crate) fn start(self, demand: &Demand, metrics: &Metrics, tasks: &mut JoinSet<()>) {
         let counts = PollingCounts::new(metrics);
-        let (telling, found) = Telling::new();
         let poller = Poller {
             walk: self.walk.clone(),
             fetcher: self.fetcher,
             bus: self.bus.clone(),
             instance: self.config.instance.clone(),
             max_crl_bytes: self.config.max_crl_bytes,
-            telling,
+            telling: self.telling,
             counted: counts.polls.clone(),
         };
         let teller = Teller {
@@ -65,7 +68,7 @@ impl Needs<'_> {
             published: counts.published.clone(),
         };
         demand.served_by(poller.clone());
-        tasks.spawn(teller.work(found));
+        tasks.spawn(teller.work(self.found));
         let degraded_after = self.config.freshness.degraded_after;
         let freshness = self.freshness.clone();
         tasks.spawn(Polling { poller, freshness, counts, degraded_after }.work());

@@ -57,7 +57,7 @@ impl Telling {
         (Telling(queue), waiting)
     }
 
-    pub(super) fn found(&self, found: Found) {
+    pub(crate) fn found(&self, found: Found) {
         if self.0.try_send(found).is_err() {
             warn!("too many CRLs wait to be announced; the rest of the fleet finds one by itself");
         }
