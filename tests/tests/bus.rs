@@ -3,12 +3,13 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::{
-    Bus, BusError, Contact, Followed, Follower, Headers, Published, Resync, ServiceSpec, Standing, Stored,
-    serve,
+    Bus, BusError, Call, Contact, Followed, Follower, Headers, Published, Resync, ServiceSpec, Standing,
+    Stored, serve, serve_with,
 };
 use revocast_tests::{DEADLINE, NatsServer, eventually};
 
@@ -367,14 +368,7 @@ async fn objects_are_kept_by_their_hash_and_written_once() {
 async fn a_question_is_answered_and_a_question_to_nobody_fails_at_once() {
     let server = NatsServer::start().await;
     let bus = server.bus("test").await;
-    let spec = ServiceSpec {
-        name: "echo".into(),
-        description: "says it again".into(),
-        version: "1.0.0".into(),
-        metadata: Default::default(),
-        concurrency: 8,
-    };
-    let service = serve(&bus, spec, &[("pki.echo".into(), Some("echoes"))], |call| async move {
+    let service = serve(&bus, echo(), &[("pki.echo".into(), Some("echoes"))], |call| async move {
         if call.payload.is_empty() { Err("nothing was said".into()) } else { Ok((Vec::new(), call.payload)) }
     })
     .await
@@ -385,6 +379,50 @@ async fn a_question_is_answered_and_a_question_to_nobody_fails_at_once() {
     service.stop().await;
     let nobody = bus.ask("pki.nobody", &Vec::new(), "x".into(), DEADLINE).await;
     assert!(matches!(nobody, Err(BusError::Absent { .. })), "{nobody:?}");
+}
+
+fn echo() -> ServiceSpec {
+    ServiceSpec {
+        name: "echo".into(),
+        description: "says it again".into(),
+        version: "1.0.0".into(),
+        metadata: Default::default(),
+        concurrency: 1,
+    }
+}
+
+#[tokio::test]
+async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_goes_the_long_way() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let at_hand = |call: &Call| match &call.payload[..] {
+        b"known" => Some(Ok((Vec::new(), "at hand".into()))),
+        b"panic" => panic!("as the test wants it"),
+        _ => None,
+    };
+    let go = Arc::new(tokio::sync::Notify::new());
+    let waiting = go.clone();
+    let slowly = move |call: Call| {
+        let go = waiting.clone();
+        async move {
+            go.notified().await;
+            Ok((Vec::new(), call.payload))
+        }
+    };
+    let endpoints = [("pki.echo".to_owned(), Some("echoes"))];
+    let statistics = || serde_json::Value::Null;
+    let service = serve_with(&bus, echo(), &endpoints, statistics, at_hand, slowly).await.unwrap();
+    let ask = |body: &'static str| bus.ask("pki.echo", const { &Vec::new() }, body.into(), DEADLINE);
+    let slow = ask("panic");
+    let known = async {
+        for _ in 0..3 {
+            assert_eq!(ask("known").await.unwrap(), "at hand");
+        }
+        go.notify_one();
+    };
+    let (slow, ()) = tokio::join!(slow, known);
+    assert_eq!(slow.unwrap(), "panic");
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -26,4 +26,4 @@ pub use listen::{Heard, Listener};
 pub use message::{Headers, Stored};
 pub use objects::Objects;
 pub use publish::{Published, Standing};
-pub use service::{Call, Service, ServiceSpec, serve, serve_or_pass, serve_with};
+pub use service::{Answered, Call, Service, ServiceSpec, serve, serve_or_pass, serve_with};

@@ -2,15 +2,14 @@
 //! shows the fleet.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, ServiceExt};
 use async_nats::{HeaderMap, PublishError, PublishErrorKind};
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
@@ -33,6 +32,9 @@ pub struct ServiceSpec {
     /// Questions that may be under way at once; further ones wait in the subscription.
     pub concurrency: usize,
 }
+
+/// The answer to a question: header lines and body, or why there is none.
+pub type Answered = Result<(Headers, Bytes), String>;
 
 /// One question.
 #[derive(Clone, Debug)]
@@ -92,8 +94,6 @@ impl Service {
     }
 }
 
-/// Larger questions are worked on beside the others from the start.
-const ON_THE_SPOT: usize = 16 << 10;
 /// A service that stops waits no longer than this for its answers.
 const STOP_PATIENCE: Duration = Duration::from_millis(700);
 
@@ -110,30 +110,33 @@ pub async fn serve<H, F>(
 ) -> Result<Service, BusError>
 where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+    F: Future<Output = Answered> + Send + 'static,
 {
-    serve_with(bus, spec, endpoints, || serde_json::Value::Null, handler).await
+    serve_with(bus, spec, endpoints, || serde_json::Value::Null, |_| None, handler).await
 }
 
 /// As [`serve`], with words of the service's own in its statistics: `data`, made anew whenever somebody asks. It must be
-/// quick, since it holds up the service's other answers.
-pub async fn serve_with<S, H, F>(
+/// quick, since it holds up the service's other answers. So must `at_hand`, which is asked first: what it knows is
+/// answered on the spot, and only the rest gets a place among those at once and a task of its own.
+pub async fn serve_with<S, Q, H, F>(
     bus: &Bus,
     spec: ServiceSpec,
     endpoints: &[(String, Option<&str>)],
     statistics: S,
+    at_hand: Q,
     handler: H,
 ) -> Result<Service, BusError>
 where
     S: Fn() -> serde_json::Value + Send + Sync + 'static,
+    Q: Fn(&Call) -> Option<Answered> + Clone + Send + Sync + 'static,
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<(Headers, Bytes), String>> + Send + 'static,
+    F: Future<Output = Answered> + Send + 'static,
 {
     let always = move |call| {
         let answer = handler(call);
         async move { Some(answer.await) }
     };
-    serve_all(bus, spec, endpoints, statistics, always).await
+    serve_all(bus, spec, endpoints, statistics, at_hand, always).await
 }
 
 /// As [`serve`], for questions that reach several services: with `None` this one leaves the answer to another.
@@ -145,22 +148,24 @@ pub async fn serve_or_pass<H, F>(
 ) -> Result<Service, BusError>
 where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+    F: Future<Output = Option<Answered>> + Send + 'static,
 {
-    serve_all(bus, spec, endpoints, || serde_json::Value::Null, handler).await
+    serve_all(bus, spec, endpoints, || serde_json::Value::Null, |_| None, handler).await
 }
 
-async fn serve_all<S, H, F>(
+async fn serve_all<S, Q, H, F>(
     bus: &Bus,
     spec: ServiceSpec,
     endpoints: &[(String, Option<&str>)],
     statistics: S,
+    at_hand: Q,
     handler: H,
 ) -> Result<Service, BusError>
 where
     S: Fn() -> serde_json::Value + Send + Sync + 'static,
+    Q: Fn(&Call) -> Option<Answered> + Clone + Send + Sync + 'static,
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+    F: Future<Output = Option<Answered>> + Send + 'static,
 {
     let failed =
         |error: async_nats::Error| BusError::Refused { what: spec.name.clone(), why: error.to_string() };
@@ -186,7 +191,8 @@ where
             .add(subject)
             .await
             .map_err(failed)?;
-        tasks.push(AbortOnDropHandle::new(tokio::spawn(answer_all(endpoint, gate.clone(), handler.clone()))));
+        let answering = answer_all(endpoint, gate.clone(), at_hand.clone(), handler.clone());
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(answering)));
     }
     // Whoever is told that the service runs will ask it soon.
     if let Err(error) = bus.client.flush().await {
@@ -211,34 +217,35 @@ fn failure_in_json(why: &str) -> (HeaderMap, Bytes) {
     (header_map(&headers), serde_json::json!({ "error": why }).to_string().into())
 }
 
-/// Takes each question as it comes. Most answers are at hand: they are given on the spot, and only one that has to wait
-/// for something gets a task of its own.
-async fn answer_all<H, F>(
+/// Takes each question as it comes. What is at hand is answered on the spot.
+async fn answer_all<Q, H, F>(
     mut endpoint: async_nats::service::endpoint::Endpoint,
     gate: Arc<Semaphore>,
+    at_hand: Q,
     handler: H,
 ) where
+    Q: Fn(&Call) -> Option<Answered>,
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Option<Result<(Headers, Bytes), String>>> + Send + 'static,
+    F: Future<Output = Option<Answered>> + Send + 'static,
 {
     while let Some(request) = endpoint.next().await {
-        let Ok(permit) = gate.clone().acquire_owned().await else { return };
-        let is_small = request.message.payload.len() <= ON_THE_SPOT;
-        let answered = handler(Call::of(&request.message));
-        let answering = async move {
-            let answer = answered.await;
-            respond(&request, answer).await;
-            drop(permit);
-        };
-        // A question that makes the handler panic takes no other along.
-        let mut answering = Box::pin(AssertUnwindSafe(answering).catch_unwind());
-        if is_small && let Poll::Ready(answered) = futures::poll!(&mut answering) {
-            if answered.is_err() {
-                error!("a question made the service panic");
-            }
+        let call = Call::of(&request.message);
+        // A question at which the service panics takes no other along, and goes the long way to its end.
+        let known = catch_unwind(AssertUnwindSafe(|| at_hand(&call))).unwrap_or_else(|_| {
+            error!("a question made the service panic");
+            None
+        });
+        if known.is_some() {
+            respond(&request, known).await;
             continue;
         }
-        tokio::spawn(answering);
+        let Ok(permit) = gate.clone().acquire_owned().await else { return };
+        let answering = handler(call);
+        tokio::spawn(async move {
+            let answer = answering.await;
+            respond(&request, answer).await;
+            drop(permit);
+        });
     }
 }
 
@@ -249,7 +256,7 @@ fn too_large(octets: usize) -> String {
     )
 }
 
-async fn respond(request: &async_nats::service::Request, answer: Option<Result<(Headers, Bytes), String>>) {
+async fn respond(request: &async_nats::service::Request, answer: Option<Answered>) {
     let Some(answer) = answer else { return };
     let octets = answer.as_ref().map_or(0, |(_, answer)| answer.len());
     let mut sent = send(request, answer).await;
@@ -261,10 +268,7 @@ async fn respond(request: &async_nats::service::Request, answer: Option<Result<(
     }
 }
 
-async fn send(
-    request: &async_nats::service::Request,
-    answer: Result<(Headers, Bytes), String>,
-) -> Result<(), PublishError> {
+async fn send(request: &async_nats::service::Request, answer: Answered) -> Result<(), PublishError> {
     match answer {
         Ok((headers, answer)) if headers.is_empty() => request.respond(Ok(answer)).await,
         Ok((headers, answer)) => request.respond_with_headers(Ok(answer), header_map(&headers)).await,

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve_with};
+use revocast_bus::{Answered, Bus, BusError, Call, Service, ServiceSpec, serve_with};
 use revocast_daemon::Health;
 use revocast_messages::headers::{self, JSON, says_json};
-use revocast_messages::{Headers, Question, codec, decode, encode, subjects};
+use revocast_messages::{Answer, Question, codec, decode, encode, subjects};
 
 use super::statistics::{Position, metadata, statistics};
 use crate::config::ValidatorConfig;
@@ -45,20 +44,40 @@ pub(crate) async fn open(bus: &Bus, questions: &Questions) -> Result<Service, Bu
         move || statistics(&judge, &positions, &health)
     };
     let judge = Arc::new(judge);
-    serve_with(bus, spec, &endpoints, told, move |call| {
+    let known = {
+        let judge = judge.clone();
+        move |call: &Call| at_hand(&judge, call)
+    };
+    serve_with(bus, spec, &endpoints, told, known, move |call| {
         let judge = judge.clone();
         async move { answer(&judge, &call).await }
     })
     .await
 }
 
-async fn answer(judge: &Judge, call: &Call) -> Result<(Headers, Bytes), String> {
+/// Octets of a question that is answered on the spot, if it can be.
+const SMALL: usize = 16 << 10;
+
+/// The answer to a small question about certificates whose paths are kept.
+fn at_hand(judge: &Judge, call: &Call) -> Option<Answered> {
+    if call.payload.len() > SMALL || call.subject() == subjects::EXPLAIN {
+        return None;
+    }
+    let json = says_json(call.header(headers::CONTENT_TYPE));
+    let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
+    Some(told(&judge.at_hand(&question.ok()?)?, json))
+}
+
+async fn answer(judge: &Judge, call: &Call) -> Answered {
     let json = says_json(call.header(headers::CONTENT_TYPE));
     let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
     let mut question = question.map_err(|error| error.to_string())?;
     question.options.explain |= call.subject() == subjects::EXPLAIN;
-    let answer = judge.answer(question).await;
-    let body = if json { codec::to_json(&answer) } else { encode(&answer) };
+    told(&judge.answer(question).await, json)
+}
+
+fn told(answer: &Answer, json: bool) -> Answered {
+    let body = if json { codec::to_json(answer) } else { encode(answer) };
     let body = body.map_err(|error| error.to_string())?;
     let kind = if json { vec![(headers::CONTENT_TYPE, JSON.to_owned())] } else { Vec::new() };
     Ok((kind, body.into()))

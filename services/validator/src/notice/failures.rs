@@ -19,6 +19,8 @@ pub(super) struct Failures {
     passing: bool,
     /// The notice, or the store, brought bytes that do not count.
     lies: bool,
+    /// Another validator is fetching it.
+    leased: bool,
     /// A repository shows something else. That is no lie of the notice's: it may not show the new CRL yet.
     unshown: bool,
 }
@@ -28,6 +30,7 @@ impl Failures {
     pub(super) fn unobtained(&mut self, source: Source, error: &Unobtained) {
         self.words.push(format!("{source:?}: {error}"));
         self.passing |= error.is_passing();
+        self.leased |= matches!(error, Unobtained::Leased);
         self.unshown |= error.is_something_else();
     }
 
@@ -55,6 +58,8 @@ impl Failures {
             Outcome::Aside { word: "unverifiable", why }
         } else if self.unshown {
             Outcome::Owed(Missing { why, needs: Needs::Showing })
+        } else if self.leased {
+            Outcome::Owed(Missing { why, needs: Needs::Turn })
         } else if self.passing {
             Outcome::Owed(Missing { why, needs: Needs::Source })
         } else {

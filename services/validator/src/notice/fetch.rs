@@ -139,8 +139,12 @@ impl Fetch {
             return self.download(url).await;
         };
         let key = format!("fetch.{}", notice.digest);
-        let Some(lease) = leases.lease(&key, self.instance.as_str()).await? else {
-            return Err(Unobtained::Leased);
+        let lease = match leases.lease(&key, self.instance.as_str()).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Err(Unobtained::Leased),
+            // Without the broker nobody can be agreed with: repositories are what is left.
+            Err(error) if error.is_passing() => return self.download(url).await,
+            Err(error) => return Err(error.into()),
         };
         let asking = Box::pin(self.ask_alone(notice, url, rest));
         let (obtained, lease) = held(asking, lease, self.instance.as_str()).await;

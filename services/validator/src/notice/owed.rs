@@ -23,6 +23,8 @@ use crate::state::{JournalError, Owed};
 const FIRST_PAUSE_MS: i64 = 500;
 /// The longest pause.
 const LONGEST_PAUSE_MS: i64 = 60_000;
+/// Whoever waits for another's fetch looks again as after this many tries: within a second.
+const TURN: u32 = 2;
 /// After this many tries a debt is given up: about two days.
 const MAX_ATTEMPTS: u32 = 3_000;
 /// After so many tries at which a repository showed something else a debt is given up: about half an hour. A repository
@@ -47,6 +49,8 @@ pub(crate) enum Needs {
     Source,
     /// That a repository shows the CRL which shows another, or something else, now.
     Showing,
+    /// That another validator has fetched it, who is about to.
+    Turn,
     /// That a certificate of the signer is known.
     Signer,
     /// That a repository at this host is asked, which may take long and was not done yet.
@@ -75,7 +79,7 @@ impl Debts {
         let now_ms = walk.clock.now_ms();
         let (goal, next_at_ms) = match &missing.needs {
             Needs::Repository(host) => (Goal::Host(host.clone()), now_ms),
-            Needs::Source | Needs::Showing | Needs::Signer => {
+            Needs::Source | Needs::Showing | Needs::Turn | Needs::Signer => {
                 (Goal::Broker, now_ms.saturating_add(FIRST_PAUSE_MS))
             }
         };
@@ -271,6 +275,11 @@ async fn postpone(walk: &Walk, turn: &Try, owed: Owed, missing: Missing) -> Resu
 
 /// How a debt goes on after a try in vain.
 fn next(turn: &Try, missing: &Missing, now_ms: i64) -> Next {
+    if missing.needs == Needs::Turn {
+        // To wait for one's turn is no failure: what another has fetched is there soon after.
+        let at_ms = now_ms + pause_ms(TURN, fastrand::f64());
+        return Next { unsigned: false, at_ms, ..again(turn) };
+    }
     let attempts = turn.attempts + 1;
     Next {
         unsigned: missing.needs == Needs::Signer,

@@ -1,6 +1,7 @@
 //! Step 1: a question's certificates, candidates and policy, each within its limit. Nothing is read here that may
 //! not be needed: a certificate whose path is known is never decoded.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,13 +13,18 @@ use revocast_pki::path::{AskedName, Graph};
 
 use super::policy::{Effective, Policies, Policy};
 
-/// A question that can be judged.
-pub(crate) struct Asked {
-    question: Arc<Question>,
+/// What certificates are held to.
+pub(crate) struct Terms {
     pub policy: Arc<Policy>,
     /// The policy's requirements, narrowed by the question's options.
     pub effective: Arc<Effective>,
     pub name: Option<AskedName>,
+}
+
+/// A question that can be judged.
+pub(crate) struct Asked {
+    question: Arc<Question>,
+    pub terms: Terms,
     pub explain: bool,
     /// Candidates that were found beside the question's.
     pub found: Vec<Certificate>,
@@ -28,25 +34,37 @@ pub(crate) struct Asked {
 
 /// Reads a question under the validator's policies, to be searched for at most until `until`.
 pub(crate) fn read(question: Arc<Question>, policies: &Policies, until: Instant) -> Result<Asked, Refusal> {
-    bounded("certificates", question.certificates.len(), Question::MAX_CERTIFICATES)?;
-    bounded("intermediates", question.intermediates.len(), Question::MAX_INTERMEDIATES)?;
-    if question.certificates.is_empty() {
-        return Err(malformed("the question is about no certificate".into()));
+    let terms = Terms::of(&question, policies)?;
+    Ok(Asked { terms, explain: question.options.explain, found: Vec::new(), until, question })
+}
+
+impl Terms {
+    /// The terms of a question that keeps within its limits.
+    pub(crate) fn of(question: &Question, policies: &Policies) -> Result<Terms, Refusal> {
+        bounded("certificates", question.certificates.len(), Question::MAX_CERTIFICATES)?;
+        bounded("intermediates", question.intermediates.len(), Question::MAX_INTERMEDIATES)?;
+        if question.certificates.is_empty() {
+            return Err(malformed("the question is about no certificate".into()));
+        }
+        let options = &question.options;
+        let policy = policies.get(options.policy.as_deref()).ok_or_else(|| {
+            let asked = options.policy.as_deref().unwrap_or_default();
+            malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))
+        })?;
+        Ok(Terms {
+            effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?,
+            policy: policy.clone(),
+            name: options.dns.clone().map(AskedName::Dns),
+        })
     }
-    let options = &question.options;
-    let policy = policies.get(options.policy.as_deref()).ok_or_else(|| {
-        let asked = options.policy.as_deref().unwrap_or_default();
-        malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))
-    })?;
-    Ok(Asked {
-        effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?,
-        policy: policy.clone(),
-        name: options.dns.clone().map(AskedName::Dns),
-        explain: options.explain,
-        found: Vec::new(),
-        until,
-        question,
-    })
+}
+
+impl Deref for Asked {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
 }
 
 impl Asked {

@@ -18,7 +18,7 @@ use super::answer;
 use super::cache::Kept;
 use super::discover::Discover;
 use super::flight::{Flight, FlightKey};
-use super::intake::{self, Asked};
+use super::intake::{self, Asked, Terms};
 use super::policy::Policies;
 use super::search::{Found, Led};
 use crate::freshness::Freshness;
@@ -51,6 +51,9 @@ pub(crate) struct Judge {
     pub gate: Arc<Semaphore>,
 }
 
+/// Questions about more certificates than this are not answered where they came in.
+const AT_HAND: usize = 8;
+
 /// A flight that ends without a result is led again by one of those who waited, this often: a search that panics
 /// does so each time.
 const MAX_FLIGHTS: usize = 3;
@@ -67,6 +70,9 @@ impl Judge {
     /// Answers a question; never fails: what cannot be judged is told in the answer. One that lacks a CRL is judged once
     /// more when the CRL came.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
+        if let Some(answer) = self.at_hand(&question) {
+            return answer;
+        }
         if question.options.is_historical() {
             return self.answer_past(question).await;
         }
@@ -76,6 +82,29 @@ impl Judge {
         if answer.judgements.iter().any(|one| one.outcome != revocast_messages::Outcome::Valid) {
             answer = Box::pin(self.pursue(question, answer, until)).await;
         }
+        self.counted(answer, started)
+    }
+
+    /// The answer to a question about few certificates whose paths are all kept: look-ups, and nothing that waits.
+    pub(crate) fn at_hand(&self, question: &Question) -> Option<Answer> {
+        let (options, certificates) = (&question.options, &question.certificates);
+        let is_plain = !options.explain && !options.is_historical();
+        if !is_plain || certificates.is_empty() || certificates.len() > AT_HAND {
+            return None;
+        }
+        let started = Instant::now();
+        let terms = Terms::of(question, &self.policies).ok()?;
+        let now_ms = self.clock.now_ms();
+        let silence = self.freshness.age(now_ms);
+        let mut judgements = Vec::with_capacity(certificates.len());
+        for der in certificates {
+            judgements.push(self.known(CertId::of(der), &terms, now_ms, silence)?);
+        }
+        self.paths.counts.kept.add(judgements.len() as u64);
+        Some(self.counted(self.said(terms.policy.name.clone(), now_ms, judgements, None), started))
+    }
+
+    fn counted(&self, answer: Answer, started: Instant) -> Answer {
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();
         }
@@ -123,11 +152,13 @@ impl Judge {
         let mut missed = Vec::new();
         for (index, der) in asked.certificates().iter().enumerate() {
             let id = CertId::of(der);
-            judgements.push(self.known(id, &asked, now_ms, silence).unwrap_or_else(|| {
+            let known = self.known(id, &asked.terms, now_ms, silence).filter(|_| !asked.explain);
+            judgements.push(known.unwrap_or_else(|| {
                 missed.push(Missed { index, id });
                 answer::unjudged(id)
             }));
         }
+        self.paths.counts.kept.add((judgements.len() - missed.len()) as u64);
         let policy = asked.policy.name.clone();
         let refused = if missed.is_empty() {
             None
@@ -142,22 +173,18 @@ impl Judge {
     }
 
     /// Answers from a kept path: look-ups in the live CRLs and nothing else.
-    fn known(&self, id: CertId, asked: &Asked, now_ms: i64, silence: Option<Duration>) -> Option<Judgement> {
-        if asked.explain {
-            return None;
-        }
-        let path = self.paths.cache.get(&(id, asked.effective.id))?;
-        if asked.name.as_ref().is_some_and(|name| !path.bears(name)) {
+    fn known(&self, id: CertId, terms: &Terms, now_ms: i64, silence: Option<Duration>) -> Option<Judgement> {
+        let path = self.paths.cache.get(&(id, terms.effective.id))?;
+        if terms.name.as_ref().is_some_and(|name| !path.bears(name)) {
             return None;
         }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
         let rechecked = path.look_up(at, &*self.live).ok()?;
         // What is not valid by this path may be by another.
         (rechecked.outcome == Outcome::Valid).then(|| {
-            self.paths.counts.kept.add_one();
             self.tell_use(&path, now_ms);
             let judgement = answer::of_path(id, &path, &rechecked, at);
-            answer::held_to(judgement, &asked.policy, &rechecked.evidence, at, silence)
+            answer::held_to(judgement, &terms.policy, &rechecked.evidence, at, silence)
         })
     }
 
