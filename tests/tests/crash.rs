@@ -292,6 +292,38 @@ async fn a_torn_crl_file_or_a_flipped_bit_is_never_enforced_and_opens_no_way_bac
     }
 }
 
+/// I2, I5: what either of two revokes is revoked, and of one alone nobody knows what the other revokes.
+#[tokio::test]
+async fn of_two_crls_that_are_joined_neither_is_enforced_while_the_file_of_one_is_damaged() {
+    let world = World::start().await;
+    let (mut validator, first) = with_a_file(&world).await;
+    let leaf = world.issuing.leaf(2);
+    let (one, other) = (world.issuing.crl(2, 2), world.issuing.crl(2, 3));
+    let second = first.with_file_name(other.digest().to_string());
+    validator.start();
+    world.tell(&world.issuing.notice(&other)).await;
+    let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
+    eventually("what the second revokes is revoked", is_revoked).await;
+    let newer = world.issuing.crl(3, 3);
+    for (damaged, at_hand, again) in
+        [(&second, &one, &other), (&first, &other, &one), (&second, &one, &newer)]
+    {
+        validator.stop();
+        let whole = std::fs::read(damaged).unwrap();
+        std::fs::write(damaged, &whole[..100]).unwrap();
+        // Only the one whose file is whole is to be had.
+        world.tell(&world.issuing.notice(at_hand)).await;
+        validator.start();
+        eventually("it has read the heads", async || validator.readiness().await?.0.then_some(())).await;
+        assert_eq!(validator.enforces(&world.issuing).await, Some(None));
+        assert_eq!(validator.says(&leaf).await.unwrap().outcome, "indeterminate");
+        world.tell(&world.issuing.notice(again)).await;
+        let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
+        eventually("it is enforced again", is_revoked).await;
+    }
+    assert_eq!(validator.enforces(&world.issuing).await, Some(Some(3)));
+}
+
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so_and_no_empty_beginning() {
     let world = World::start().await;

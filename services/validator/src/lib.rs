@@ -23,6 +23,7 @@ mod paths;
 mod places;
 mod polling;
 mod question;
+mod recall;
 pub mod replay;
 mod run;
 mod state;

@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
 use revocast_daemon::{Context, DoorError, open_door};
-use revocast_faults::fail_point;
 use revocast_fetch::{Fetcher, SetupError};
 use revocast_messages::{Incoming, subjects};
-use revocast_pki::certificate::Certificate;
-use revocast_pki::crl::Crl;
 use revocast_store::read_certificates;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -34,16 +31,16 @@ use crate::notice::checkpoint::Progress;
 use crate::notice::fetch::Fetch;
 use crate::notice::owed::Debts;
 use crate::notice::plan::Repositories;
-use crate::notice::receipt::{Receipts, Told};
+use crate::notice::receipt::Receipts;
 use crate::notice::sources::Sources;
-use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
 use crate::notice::{Walk, aside, intake, owed};
 use crate::paths::{self, Paths};
 use crate::polling::{self, Board, Demand};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
-use crate::state::{Enforced, Journal, JournalError, Live, Mark};
+use crate::recall::recall;
+use crate::state::{Journal, JournalError, Live};
 use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
 
@@ -292,85 +289,6 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
     bus.close().await;
     Ok(())
-}
-
-/// Begins with what was enforced before: marks, CRL files, certificates. Every signature is verified again.
-fn recall(
-    journal: &Journal,
-    live: &Live,
-    verifier: &Verifier,
-    receipts: &Receipts,
-    counts: &Counts,
-) -> Result<(), RunError> {
-    for der in journal.certificates()? {
-        if let Ok(certificate) = Certificate::decode(der) {
-            live.insert_certificate(certificate);
-        }
-    }
-    for (scope, order) in journal.heights()? {
-        live.remember_mark(scope, order);
-    }
-    let marks = journal.marks()?;
-    for (mark, crl) in marks.iter().zip(verify_kept(journal, verifier, &marks)?) {
-        let Some(crl) = crl else { continue };
-        let enforced = match live.enforced(&mark.scope) {
-            Some(mut held) if mark.conflicting => {
-                held.conflicting.push(crl);
-                held
-            }
-            _ => Enforced {
-                crl,
-                conflicting: Vec::new(),
-                signer: mark.signer.clone(),
-                applied_at_ms: mark.applied_at_ms,
-                source: revocast_messages::Source::Store,
-            },
-        };
-        show(&mark.scope, &enforced, counts);
-        receipts.tell(Told::again(mark.scope, &enforced));
-        live.swap(mark.scope, enforced);
-        fail_point!("recall");
-    }
-    journal.sweep()?;
-    info!(scopes = live.scopes(), "enforcing what was enforced before");
-    Ok(())
-}
-
-/// The CRLs of these marks, in their order, as far as they are there and still count. Reading and verifying thousands is
-/// arithmetic, so all cores share it.
-fn verify_kept(
-    journal: &Journal,
-    verifier: &Verifier,
-    marks: &[Mark],
-) -> Result<Vec<Option<Crl>>, JournalError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = marks.len().div_ceil(threads).max(1);
-    let verify_share = |marks: &[Mark]| -> Result<Vec<Option<Crl>>, JournalError> {
-        marks.iter().map(|mark| verify_one(journal, verifier, mark)).collect()
-    };
-    std::thread::scope(|scope| {
-        let shares: Vec<_> =
-            marks.chunks(share).map(|marks| scope.spawn(move || verify_share(marks))).collect();
-        let mut crls = Vec::with_capacity(marks.len());
-        for share in shares {
-            crls.extend(share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(crls)
-    })
-}
-
-fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Option<Crl>, JournalError> {
-    let Some(bytes) = journal.crl(mark.digest)? else {
-        warn!(digest = %mark.digest, "a CRL file is gone or was damaged; the fleet will bring it again");
-        return Ok(None);
-    };
-    match verifier.verify_kept(&mark.scope, bytes, &mark.signer) {
-        Ok(verified) => Ok(Some(verified.crl().clone())),
-        Err(error) => {
-            warn!(digest = %mark.digest, %error, "a CRL file does not count any more");
-            Ok(None)
-        }
-    }
 }
 
 /// Opens the NATS door as soon as there is something to answer from and the broker can be reached: whoever asks the

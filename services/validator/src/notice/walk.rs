@@ -18,7 +18,7 @@ use super::certificates;
 use super::dedup::{self, Standing};
 use super::intake;
 use super::owed::{Debts, Missing, Needs};
-use super::persist::{keep, persist};
+use super::persist::{Before, Written, keep, persist};
 use super::plan::{Repositories, Step, plan, plan_repositories};
 use super::receipt::Receipts;
 use super::sources::Sources;
@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
     Learned,
     /// It says nothing new.
     Obsolete,
+    /// Its CRL is kept; nothing is enforced until the one comes again that it is joined with, and that was lost.
+    Withheld,
     /// It cannot be finished now.
     Owed(Missing),
     /// It can never be finished.
@@ -52,6 +54,7 @@ impl Outcome {
             Outcome::Applied => "applied",
             Outcome::Learned => "learned",
             Outcome::Obsolete => "obsolete",
+            Outcome::Withheld => "withheld",
             Outcome::Owed(_) => "owed",
             Outcome::Aside { .. } => "aside",
         }
@@ -168,7 +171,7 @@ impl Walk {
                 }
             }
             Outcome::Learned => self.debts.certificate_came(),
-            Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
+            Outcome::Applied | Outcome::Obsolete | Outcome::Withheld | Outcome::Aside { .. } => {}
         }
         Ok(outcome)
     }
@@ -293,10 +296,10 @@ impl Walk {
         blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await
     }
 
-    /// Where a CRL stands to what is enforced; where nothing is, to the mark, whose file may have been damaged.
+    /// Where a CRL stands to what is enforced; where nothing is, to the marks, whose files may have been damaged.
     fn standing(&self, scope: &ScopeKey, held: Option<&Enforced>, order: &CrlOrder) -> Standing {
-        match (held, self.live.mark(scope)) {
-            (None, Some(mark)) => dedup::standing_to_mark(&mark, order),
+        match (held, self.live.withheld(scope)) {
+            (None, Some(withheld)) => dedup::standing_to_withheld(&withheld, order),
             (held, _) => dedup::standing(held, order),
         }
     }
@@ -308,11 +311,15 @@ impl Walk {
         told_on: &str,
         arrived: Instant,
     ) -> Result<Outcome, JournalError> {
-        let scope = verified.scope();
-        keep(&self.journal, &verified).await?;
+        let (scope, order) = (verified.scope(), verified.crl().order());
+        let held = self.live.enforced(&scope);
+        if !self.standing(&scope, held.as_ref(), &order).is_news() {
+            return Ok(Outcome::Obsolete);
+        }
+        let changed = keep(&self.journal, &verified, held).await?;
         let _one_at_a_time = self.applying.lock().await;
         let held = self.live.enforced(&scope);
-        let standing = self.standing(&scope, held.as_ref(), &verified.crl().order());
+        let standing = self.standing(&scope, held.as_ref(), &order);
         if !standing.is_news() {
             return Ok(Outcome::Obsolete);
         }
@@ -324,8 +331,17 @@ impl Walk {
             self.counts.conflicts.add_one(&[]);
             warn!(crl = %verified.crl().id(), "two CRLs of one number, or a lower number at a later time: what either revokes is revoked");
         }
-        let persisted =
-            persist(&self.journal, verified, held.as_ref(), told_on, arrived, &self.clock).await?;
+        let before = Before { withheld: self.live.withheld(&scope).filter(|_| held.is_none()), held };
+        let written =
+            persist(&self.journal, verified, &before, changed, (told_on, arrived), &self.clock).await?;
+        let persisted = match written {
+            Written::Whole(persisted) => persisted,
+            Written::Part(withheld) => {
+                warn!(issuer = %scope.0, scope = %scope.1, lost = withheld.lost.len(), "a CRL is kept, and nothing enforced: one that it is joined with is lost");
+                self.live.withhold(scope, withheld);
+                return Ok(Outcome::Withheld);
+            }
+        };
         fail_point!("swap");
         let applied = swap(&self.live, persisted, &self.counts);
         fail_point!("swapped");
@@ -341,7 +357,7 @@ impl Walk {
         let journal = self.journal.clone();
         tokio::task::spawn_blocking(move || {
             // The last hold on tens of megabytes is let go beside the runtime, too.
-            drop(held);
+            drop(before);
             journal.forget(&applied.obsolete)
         });
         Ok(Outcome::Applied)

@@ -62,7 +62,7 @@ pub struct Played {
     pub sequence: u64,
     /// When the broker stored it: milliseconds since the Unix epoch.
     pub stored_at_ms: i64,
-    /// `applied`, `learned`, `obsolete`, `owed` or `aside`.
+    /// `applied`, `learned`, `obsolete`, `withheld`, `owed` or `aside`.
     pub outcome: &'static str,
     /// Why it was not applied.
     pub why: Option<String>,
@@ -200,7 +200,7 @@ impl Simulation {
             why: match outcome {
                 Outcome::Owed(missing) => Some(missing.why),
                 Outcome::Aside { why, .. } => Some(why),
-                Outcome::Applied | Outcome::Learned | Outcome::Obsolete => None,
+                Outcome::Applied | Outcome::Learned | Outcome::Obsolete | Outcome::Withheld => None,
             },
             enforced: self.news(),
             state: self.digest(),

@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::height;
 use super::history::{self, HistoryConfig};
-use super::live::ScopeKey;
+use super::live::{ScopeKey, Withheld};
 
 const SCHEMA_VERSION: i32 = 1;
 
@@ -47,7 +47,7 @@ CREATE TABLE audit (
 /// schema's version need not change for them.
 const ADDED: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)",
-    height::TABLE,
+    height::TABLES,
     history::TABLES,
     super::polls::TABLE,
 ];
@@ -92,7 +92,6 @@ pub(crate) struct Applied<'a> {
 pub(crate) struct Mark {
     pub scope: ScopeKey,
     pub digest: Digest,
-    pub conflicting: bool,
     pub signer: Vec<u8>,
     pub applied_at_ms: i64,
 }
@@ -155,28 +154,15 @@ impl Journal {
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
     /// Returns the digests of files that no mark names any more.
     pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
-        let crls =
-            || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
-        for (crl, _) in crls() {
+        let crls = || std::iter::once(applied.crl).chain(applied.conflicting);
+        for crl in crls() {
             self.keep_crl(crl)?;
         }
         let mut database = self.lock();
         let transaction = database.transaction()?;
-        let key = key_parts(&applied.scope);
-        let before = digests(&transaction, &key)?;
-        transaction.execute(
-            "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
-            params![key.0, key.1, key.2],
-        )?;
-        let mut kept = Vec::new();
-        for (crl, conflicting) in crls() {
-            transaction.execute(
-                "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![key.0, key.1, key.2, crl.digest().0, conflicting, applied.signer, applied.at_ms],
-            )?;
-            kept.push(crl.digest());
-        }
-        height::raise(&transaction, &applied.scope, &applied.crl.order())?;
+        let before = digests(&transaction, &key_parts(&applied.scope))?;
+        write_marks(&transaction, &applied.scope, crls(), applied.signer, applied.at_ms)?;
+        height::write(&transaction, &applied.scope, crls().map(Crl::order))?;
         audit(&transaction, applied)?;
         if self.history.is_some() {
             history::record(&transaction, applied)?;
@@ -184,7 +170,25 @@ impl Journal {
         fail_point!("mark");
         transaction.commit()?;
         fail_point!("marked");
-        Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
+        Ok(before.into_iter().filter(|digest| !crls().any(|crl| crl.digest() == *digest)).collect())
+    }
+
+    /// Writes what is at hand of a scope of which a CRL is lost, and where all of them stand. Nothing is enforced by it.
+    pub(crate) fn withhold(
+        &self,
+        scope: &ScopeKey,
+        withheld: &Withheld,
+        signer: &[u8],
+        at_ms: i64,
+    ) -> Result<(), JournalError> {
+        for crl in &withheld.crls {
+            self.keep_crl(crl)?;
+        }
+        let mut database = self.lock();
+        let transaction = database.transaction()?;
+        write_marks(&transaction, scope, withheld.crls.iter(), signer, at_ms)?;
+        height::write(&transaction, scope, withheld.orders())?;
+        Ok(transaction.commit()?)
     }
 
     /// Removes files that neither a mark nor the history names any more.
@@ -214,7 +218,7 @@ impl Journal {
     pub(crate) fn marks(&self) -> Result<Vec<Mark>, JournalError> {
         let database = self.lock();
         let mut statement = database.prepare(
-            "SELECT issuer, scope, kind, digest, conflicting, signer, applied_at_ms FROM mark
+            "SELECT issuer, scope, kind, digest, signer, applied_at_ms FROM mark
              ORDER BY kind, issuer, scope, conflicting",
         )?;
         let rows = statement.query_map([], |row| {
@@ -223,9 +227,8 @@ impl Journal {
             Ok(Mark {
                 scope: (IssuerId(row.get(0)?), revocast_pki::identity::ScopeId(row.get(1)?), kind),
                 digest: Digest(row.get(3)?),
-                conflicting: row.get(4)?,
-                signer: row.get(5)?,
-                applied_at_ms: row.get(6)?,
+                signer: row.get(4)?,
+                applied_at_ms: row.get(5)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -284,6 +287,28 @@ fn digests(connection: &Connection, key: &KeyParts<'_>) -> Result<Vec<Digest>, J
         connection.prepare("SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3")?;
     let rows = statement.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Names the files of a scope's CRLs, the highest first, in the place of those that were named before.
+fn write_marks<'a>(
+    transaction: &Connection,
+    scope: &ScopeKey,
+    crls: impl Iterator<Item = &'a Crl>,
+    signer: &[u8],
+    at_ms: i64,
+) -> Result<(), JournalError> {
+    let key = key_parts(scope);
+    transaction.execute(
+        "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
+        params![key.0, key.1, key.2],
+    )?;
+    for (n, crl) in crls.enumerate() {
+        transaction.execute(
+            "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![key.0, key.1, key.2, crl.digest().0, n > 0, signer, at_ms],
+        )?;
+    }
+    Ok(())
 }
 
 fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
