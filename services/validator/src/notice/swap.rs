@@ -37,6 +37,7 @@ impl Swapped {
             applied_at_ms: self.applied_at_ms,
             source: self.source,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            again: false,
         }
     }
 }

@@ -33,10 +33,8 @@ pub(super) fn write(
     orders: impl Iterator<Item = CrlOrder>,
 ) -> rusqlite::Result<()> {
     let (issuer, covered, kind) = (scope.0.0, scope.1.0, scope.2.to_string());
-    transaction.execute(
-        "DELETE FROM height_beside WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
-        params![issuer, covered, kind],
-    )?;
+    let sql = "DELETE FROM height_beside WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    transaction.prepare_cached(sql)?.execute(params![issuer, covered, kind])?;
     let mut orders: Vec<CrlOrder> = orders.collect();
     orders.sort_unstable_by_key(|order| std::cmp::Reverse(*order));
     for (n, order) in orders.iter().enumerate() {
@@ -45,8 +43,14 @@ pub(super) fn write(
             _ => "INSERT OR REPLACE INTO height_beside VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         };
         let number = order.number.map(|number| number.to_string());
-        transaction
-            .execute(sql, params![issuer, covered, kind, number, order.this_update.unix(), order.id.0])?;
+        transaction.prepare_cached(sql)?.execute(params![
+            issuer,
+            covered,
+            kind,
+            number,
+            order.this_update.unix(),
+            order.id.0
+        ])?;
     }
     Ok(())
 }

@@ -55,6 +55,9 @@ const ADDED: &[&str] = &[
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
 
+/// Statements that are kept prepared: all of an apply, and of debts and polls.
+const PREPARED: usize = 32;
+
 /// No debt is put off for so long: one that seems to be was recorded by a clock that has been set back since.
 pub(crate) const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
 
@@ -125,6 +128,7 @@ impl Journal {
         let crls = Store::open(&folder.join("crls"))?;
         let mut database = Connection::open(folder.join("journal.db"))?;
         database.busy_timeout(Duration::from_secs(10))?;
+        database.set_prepared_statement_cache_capacity(PREPARED);
         database.pragma_update(None, "journal_mode", "WAL")?;
         database.pragma_update(None, "synchronous", "FULL")?;
         let transaction = database.transaction()?;
@@ -194,11 +198,8 @@ impl Journal {
     /// Removes files that neither a mark nor the history names any more.
     pub(crate) fn forget(&self, digests: &[Digest]) -> Result<(), JournalError> {
         for digest in digests {
-            let named: bool = self.lock().query_row(
-                "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)",
-                [digest.0],
-                |row| row.get(0),
-            )?;
+            let sql = "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)";
+            let named: bool = self.lock().prepare_cached(sql)?.query_row([digest.0], |row| row.get(0))?;
             if !named {
                 fail_point!("forget");
                 self.crls.remove(*digest)?;
@@ -258,7 +259,8 @@ impl Journal {
     pub(crate) fn move_checkpoint(&self, stream: &str, position: &Checkpoint) -> Result<(), JournalError> {
         let text = serde_json::to_string(position).unwrap_or_default();
         fail_point!("checkpoint");
-        self.lock().execute("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![stream, text])?;
+        let sql = "INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)";
+        self.lock().prepare_cached(sql)?.execute(params![stream, text])?;
         fail_point!("checkpointed");
         Ok(())
     }
@@ -283,8 +285,8 @@ fn key_parts(scope: &ScopeKey) -> KeyParts<'_> {
 }
 
 fn digests(connection: &Connection, key: &KeyParts<'_>) -> Result<Vec<Digest>, JournalError> {
-    let mut statement =
-        connection.prepare("SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3")?;
+    let sql = "SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -298,40 +300,37 @@ fn write_marks<'a>(
     at_ms: i64,
 ) -> Result<(), JournalError> {
     let key = key_parts(scope);
-    transaction.execute(
-        "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
-        params![key.0, key.1, key.2],
-    )?;
+    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    transaction.prepare_cached(sql)?.execute(params![key.0, key.1, key.2])?;
+    let sql = "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut inserting = transaction.prepare_cached(sql)?;
     for (n, crl) in crls.enumerate() {
-        transaction.execute(
-            "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![key.0, key.1, key.2, crl.digest().0, n > 0, signer, at_ms],
-        )?;
+        inserting.execute(params![key.0, key.1, key.2, crl.digest().0, n > 0, signer, at_ms])?;
     }
     Ok(())
 }
 
 fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
     let (issuer, scope, kind) = &applied.scope;
-    connection.execute(
+    let mut inserting = connection.prepare_cached(
         "INSERT INTO audit (at_ms, issuer, scope, kind, number, digest, told_by, source, added, removed, took_us)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![
-            applied.at_ms,
-            issuer.to_string(),
-            scope.to_string(),
-            kind.to_string(),
-            applied.crl.number().map(|number| number.to_string()),
-            applied.crl.digest().to_string(),
-            applied.told_by,
-            format!("{:?}", applied.source).to_lowercase(),
-            applied.added as i64,
-            applied.removed as i64,
-            applied.took_us as i64,
-        ],
     )?;
+    inserting.execute(params![
+        applied.at_ms,
+        issuer.to_string(),
+        scope.to_string(),
+        kind.to_string(),
+        applied.crl.number().map(|number| number.to_string()),
+        applied.crl.digest().to_string(),
+        applied.told_by,
+        format!("{:?}", applied.source).to_lowercase(),
+        applied.added as i64,
+        applied.removed as i64,
+        applied.took_us as i64,
+    ])?;
     let newest = connection.last_insert_rowid();
-    connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
+    connection.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([newest - MAX_AUDIT])?;
     Ok(())
 }
 
