@@ -12,9 +12,11 @@
 mod acquire;
 mod bridge;
 mod config;
+mod disk;
 mod doors;
 mod elsewhere;
 mod events;
+mod following;
 mod freshness;
 mod local;
 mod metrics;

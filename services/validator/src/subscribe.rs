@@ -15,6 +15,8 @@ use revocast_messages::{
 use revocast_pki::identity::IssuerId;
 use revocast_pki::name::Name;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use crate::config::Subscribe;
@@ -24,6 +26,10 @@ use crate::notice::Walk;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// After a refusal or silence it is asked again, later each time up to the pace of renewal.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// At the end, what was asked is waited for this long.
+const ASKED_PATIENCE: Duration = Duration::from_millis(200);
+/// A request may be registered this much later: the classes of publishers leave the answer to those above them.
+const LATEST_REGISTRATION: Duration = Duration::from_millis(350);
 /// How often it is looked what is to be asked.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it is looked which issuers the anchors lead to.
@@ -61,40 +67,69 @@ pub(crate) struct State {
     /// `None` while it stands, or was not asked for yet.
     trouble: Option<String>,
     stands: bool,
+    /// A request is on its way.
+    asking: bool,
 }
 
 impl Subscriber {
-    /// Keeps the subscriptions alive for as long as it is polled.
-    pub(crate) async fn work(&self) {
+    /// Keeps the subscriptions alive until `stop`; what was asked by then is waited for.
+    pub(crate) async fn work(&self, stop: &CancellationToken) {
         let mut issuers_at = Instant::now();
-        loop {
+        while !stop.is_cancelled() {
             if issuers_at <= Instant::now() {
                 self.adjust(self.wishes().await);
                 issuers_at = Instant::now() + ISSUERS_INTERVAL;
             }
             let due = self.due();
             futures::stream::iter(due)
+                .take_until(stop.cancelled())
                 .for_each_concurrent(CONCURRENCY, |wish| async move {
+                    self.set_asking(wish, true);
                     let asked = self.ask(wish, self.start()).await;
                     self.take(wish, asked);
                 })
                 .await;
             self.tell();
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.cancelled() => {}
+            }
         }
     }
 
-    /// Says to whoever is responsible that this validator leaves.
-    pub(crate) async fn leave(&self) {
-        let stands = |(wish, state): (&Wish, &State)| state.stands.then_some(*wish);
-        let standing: Vec<Wish> = self.states().iter().filter_map(stands).collect();
-        let asking = standing.into_iter().map(|wish| self.ask(wish, Interest::Stop));
+    /// Says to whoever is responsible that this validator leaves, once nothing asks for it to stay any more: `asking` is
+    /// [`Subscriber::work`], told to stop. A request without an answer may be registered yet, and is followed by a second
+    /// goodbye.
+    pub(crate) async fn leave(&self, asking: AbortOnDropHandle<()>) {
+        let _ = tokio::time::timeout(ASKED_PATIENCE, asking).await;
+        let (standing, unanswered): (Vec<Wish>, Vec<Wish>) = {
+            let states = self.states();
+            let of = |holds: fn(&State) -> bool| {
+                states.iter().filter(|(_, state)| holds(state)).map(|(wish, _)| *wish).collect()
+            };
+            (of(|state| state.stands || state.asking), of(|state| state.asking))
+        };
+        self.stop(standing).await;
+        if !unanswered.is_empty() {
+            tokio::time::sleep(LATEST_REGISTRATION).await;
+            self.stop(unanswered).await;
+        }
+    }
+
+    async fn stop(&self, wishes: Vec<Wish>) {
+        let asking = wishes.into_iter().map(|wish| self.ask(wish, Interest::Stop));
         for asked in futures::future::join_all(asking).await {
             match asked {
                 Ok(SubscriptionAnswer::Stopped) => info!("unsubscribed"),
                 Ok(answer) => warn!(?answer, "the subscription was not stopped"),
                 Err(error) => warn!(%error, "the subscription was not stopped; its lease lapses"),
             }
+        }
+    }
+
+    fn set_asking(&self, wish: Wish, asking: bool) {
+        if let Some(state) = self.states().get_mut(&wish) {
+            state.asking = asking;
         }
     }
 
@@ -130,6 +165,7 @@ impl Subscriber {
                 name,
                 trouble: None,
                 stands: false,
+                asking: false,
             });
         }
     }
@@ -142,6 +178,8 @@ impl Subscriber {
     fn take(&self, wish: Wish, asked: Result<SubscriptionAnswer, BusError>) {
         let mut states = self.states();
         let Some(state) = states.get_mut(&wish) else { return };
+        // Without an answer it may be registered yet.
+        state.asking = asked.is_err();
         let whose = wish.map_or_else(|| "all issuers".to_owned(), |issuer| format!("issuer {issuer}"));
         state.trouble = match asked {
             Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {

@@ -24,6 +24,7 @@ use super::receipt::Receipts;
 use super::sources::Sources;
 use super::swap::swap;
 use super::verify::{Verified, Verifier};
+use crate::disk::Disk;
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::polling::{Board, urls};
@@ -134,6 +135,8 @@ pub(crate) struct Walk {
     pub counts: Counts,
     pub events: Events,
     pub clock: Clock,
+    /// What is known of our own disk.
+    pub disk: Disk,
     /// Index building and signature checks that may run at once.
     pub gate: Semaphore,
     /// Persist and swap are one step at a time, so that marks and readers agree.

@@ -24,6 +24,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::config::ValidatorConfig;
+use crate::disk::Disk;
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -148,6 +149,7 @@ impl Simulation {
             counts,
             events,
             clock: clock.clone(),
+            disk: Disk::default(),
             gate: tokio::sync::Semaphore::new(1),
             applying: tokio::sync::Mutex::new(()),
         };
