@@ -147,3 +147,49 @@ fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Opt
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use revocast_pki::asn1::Time;
+    use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry, SigningKey, name};
+
+    use super::*;
+
+    /// A CRL of this number that revokes one serial number.
+    fn minted(key: &SigningKey, number: u64, serial: u8) -> Crl {
+        let at = Time::from_unix(1_795_305_600);
+        let template = CrlTemplate::new(name("CN=CA").unwrap(), number, at, at.plus(3_600));
+        Crl::decode(template.sign([RevokedEntry::new(&[serial], at)], key).unwrap()).unwrap()
+    }
+
+    fn kept(crls: &[&Crl], missing: usize, heights: &[&Crl]) -> Kept {
+        let crls = crls.iter().copied().cloned().collect();
+        Kept { crls, missing, heights: heights.iter().map(|crl| crl.order()).collect(), ..Kept::default() }
+    }
+
+    /// I2, I5. Earlier releases wrote the height of the highest only, the earliest none.
+    #[test]
+    fn a_scope_begins_with_all_of_its_crls_or_waits_for_the_lost_ones() {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let (one, other) = (minted(&key, 5, 1), minted(&key, 5, 2));
+        let (highest, lower) = if one.order() > other.order() { (one, other) } else { (other, one) };
+        for whole in
+            [kept(&[&lower, &highest], 0, &[&highest, &lower]), kept(&[&highest, &lower], 0, &[&highest])]
+        {
+            let Standing::Whole(enforced) = whole.stand() else { panic!("all are there") };
+            assert_eq!((enforced.crl.id(), enforced.conflicting[0].id()), (highest.id(), lower.id()));
+        }
+        for (part, lost) in [
+            (kept(&[&highest], 1, &[&highest, &lower]), lower.id()),
+            (kept(&[&lower], 1, &[&highest, &lower]), highest.id()),
+            (kept(&[&lower], 1, &[&highest]), highest.id()),
+            (kept(&[&highest], 1, &[&highest]), CrlId([0; 32])),
+            (kept(&[&highest], 1, &[]), CrlId([0; 32])),
+        ] {
+            let Standing::Part(withheld) = part.stand() else { panic!("{lost} is lost") };
+            assert_eq!(withheld.lost.iter().map(|order| order.id).collect::<Vec<_>>(), [lost]);
+            assert_eq!(withheld.lost[0].number, highest.number());
+        }
+        assert!(matches!(kept(&[], 1, &[]).stand(), Standing::Nothing));
+    }
+}
