@@ -7,7 +7,8 @@
 //! [`elsewhere`] asks repositories and URLs for both. What both walks share is [`state`]: the live CRLs and certificates
 //! that readers see, and the journal that survives a kill. Beside them, [`freshness`] tells up to when the fleet's newest
 //! is provably known, [`polling`] asks repositories where nobody tells, and [`bridge`] serves validators of other broker
-//! domains. [`run`] begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
+//! domains. [`run`] begins all of it, with what [`recall`] finds on the disk, and ends it; [`following`] hands the streams'
+//! messages to the first walk. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
