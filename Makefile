@@ -50,7 +50,7 @@ soak: build
 DRILL = target/release/revocast drill --nats-server "$(NATS_SERVER_PATH)"
 drill:
 	$(CARGO) build --release --locked -p revocast
-	@if grep -aq REVOCAST_FAIL_AT target/release/revocast; then echo "fail points in a release build"; exit 1; fi
+	@if grep -aqE "REVOCAST_(FAIL|PANIC)_AT" target/release/revocast; then echo "fail points in a release build"; exit 1; fi
 	$(DRILL) --entries 1000000 --revoke 100 --validators 8
 	$(DRILL) --entries 1000000 --revoke 200000 --validators 8
 	$(DRILL) --entries 1000000 --revoke 100 --validators 8 --repository --questions 0

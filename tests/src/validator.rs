@@ -74,6 +74,14 @@ impl ValidatorProcess {
         self.environment = NatsServer::environment_of("validator").into();
     }
 
+    /// Adds a line to its policy, for its next start.
+    pub fn say_of_the_policy(&self, line: &str) {
+        // The policy comes last.
+        let file = self.folder.join("validator.toml");
+        let config = std::fs::read_to_string(&file).unwrap() + line + "\n";
+        std::fs::write(file, config).unwrap();
+    }
+
     /// Its name among the instances.
     pub fn name(&self) -> &str {
         &self.name
@@ -93,6 +101,13 @@ impl ValidatorProcess {
     pub fn start_armed(&mut self, fail_at: &str) {
         let mut command = self.command();
         command.env("REVOCAST_FAIL_AT", fail_at);
+        self.launch(command);
+    }
+
+    /// Starts it so that a task of it panics at a fail point: `name` or `name:nth`.
+    pub fn start_panicking(&mut self, panic_at: &str) {
+        let mut command = self.command();
+        command.env("REVOCAST_PANIC_AT", panic_at);
         self.launch(command);
     }
 

@@ -295,6 +295,37 @@ async fn of_two_publishers_racing_for_one_head_the_greater_stands_at_the_end() {
     assert_eq!(publish_number(&one, 199).await, Ok(Published::AlreadyThere(head.sequence)));
 }
 
+/// The broker looks at the key before the expected sequence: of two who publish the same, the slower one hears
+/// "duplicate" whatever stands there by then.
+#[tokio::test]
+async fn a_publisher_that_was_slower_with_the_same_never_replaces_the_better_head_that_followed() {
+    let server = NatsServer::start().await;
+    let (slow, fast) = (server.bus("slow").await, server.bus("fast").await);
+    assert_eq!(publish_number(&fast, 4).await, Ok(Published::Stored(1)));
+    let headers: Headers = vec![("Nats-Msg-Id", "id-5".into())];
+    let overtaken = std::sync::Once::new();
+    let judge = |head: Stored| {
+        let (number, fast) = (text(&head).parse::<u64>().unwrap(), fast.clone());
+        let mut first = false;
+        overtaken.call_once(|| first = true);
+        async move {
+            // While the slow one judges the head, the fast one publishes the same, and then a better one.
+            if first {
+                assert_eq!(publish_number(&fast, 5).await, Ok(Published::Stored(2)));
+                assert_eq!(publish_number(&fast, 6).await, Ok(Published::Stored(3)));
+            }
+            match number.cmp(&5) {
+                std::cmp::Ordering::Equal => Standing::Same,
+                std::cmp::Ordering::Greater => Standing::Better,
+                std::cmp::Ordering::Less => Standing::Worse,
+            }
+        }
+    };
+    let published = slow.publish_head(STREAM, &subject(1), &headers, "5".into(), judge).await;
+    assert_eq!(published, Ok(Published::Superseded(3)));
+    assert_eq!(text(&slow.head(STREAM, &subject(1)).await.unwrap().unwrap()), "6");
+}
+
 #[tokio::test]
 async fn a_lying_head_with_number_2_to_the_150_that_does_not_verify_is_replaced() {
     let server = NatsServer::start().await;

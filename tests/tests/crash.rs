@@ -292,6 +292,38 @@ async fn a_torn_crl_file_or_a_flipped_bit_is_never_enforced_and_opens_no_way_bac
     }
 }
 
+/// I2, I5: what either of two revokes is revoked, and of one alone nobody knows what the other revokes.
+#[tokio::test]
+async fn of_two_crls_that_are_joined_neither_is_enforced_while_the_file_of_one_is_damaged() {
+    let world = World::start().await;
+    let (mut validator, first) = with_a_file(&world).await;
+    let leaf = world.issuing.leaf(2);
+    let (one, other) = (world.issuing.crl(2, 2), world.issuing.crl(2, 3));
+    let second = first.with_file_name(other.digest().to_string());
+    validator.start();
+    world.tell(&world.issuing.notice(&other)).await;
+    let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
+    eventually("what the second revokes is revoked", is_revoked).await;
+    let newer = world.issuing.crl(3, 3);
+    for (damaged, at_hand, again) in
+        [(&second, &one, &other), (&first, &other, &one), (&second, &one, &newer)]
+    {
+        validator.stop();
+        let whole = std::fs::read(damaged).unwrap();
+        std::fs::write(damaged, &whole[..100]).unwrap();
+        // Only the one whose file is whole is to be had.
+        world.tell(&world.issuing.notice(at_hand)).await;
+        validator.start();
+        eventually("it has read the heads", async || validator.readiness().await?.0.then_some(())).await;
+        assert_eq!(validator.enforces(&world.issuing).await, Some(None));
+        assert_eq!(validator.says(&leaf).await.unwrap().outcome, "indeterminate");
+        world.tell(&world.issuing.notice(again)).await;
+        let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
+        eventually("it is enforced again", is_revoked).await;
+    }
+    assert_eq!(validator.enforces(&world.issuing).await, Some(Some(3)));
+}
+
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so_and_no_empty_beginning() {
     let world = World::start().await;
@@ -310,12 +342,52 @@ async fn a_damaged_journal_is_an_error_that_says_so_and_no_empty_beginning() {
     assert!(validator.log().contains("the journal: file is not a database"), "{}", validator.log());
 }
 
+/// I12: wherever a panic comes from, it costs the one notice, and the checkpoint does not wait for it for ever.
+#[tokio::test]
+async fn a_panic_on_the_way_of_a_notice_puts_that_one_aside_and_the_checkpoint_goes_on() {
+    let world = World::start().await;
+    let mut validator = world.validator("v1", "");
+    // The first to come by is the root's CRL.
+    validator.start_panicking("dedup:2");
+    let enforced = async |ca: &TestCa, number| {
+        eventually("the CRL is enforced", async || {
+            (validator.enforces(ca).await? == Some(number)).then_some(())
+        })
+        .await;
+    };
+    enforced(&world.root, 1).await;
+    world.publish(&world.issuing, &world.issuing.crl(1, 1)).await;
+    eventually("it is put aside", async || {
+        let metrics = validator.get("/metrics").await?;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        text.lines().any(|line| line.contains("outcome=\"aside\"") && line.ends_with(" 1")).then_some(())
+    })
+    .await;
+    world.publish(&world.issuing, &world.issuing.crl(2, 2)).await;
+    enforced(&world.issuing, 2).await;
+    let last = world.bus.stream_state("NOTICES").await.unwrap().last_sequence;
+    eventually("the checkpoint has passed all", async || {
+        (checkpoint(&validator.state())? >= last).then_some(())
+    })
+    .await;
+}
+
+/// Up to where the notices are done with.
+fn checkpoint(state: &Path) -> Option<u64> {
+    let journal = Connection::open(state.join("journal.db")).unwrap();
+    let sql = "SELECT position FROM checkpoint WHERE stream = 'NOTICES'";
+    let position: String = journal.query_row(sql, [], |row| row.get(0)).ok()?;
+    serde_json::from_str::<serde_json::Value>(&position).unwrap()["sequence"].as_u64()
+}
+
 /// I2, I3, I7: what cannot be written is not enforced, what is enforced stays, and nothing is lost.
 #[tokio::test]
 async fn a_full_disk_takes_nothing_back_and_what_came_meanwhile_is_applied_once_there_is_room() {
     let world = World::start().await;
     world.publish(&world.issuing, &world.issuing.crl(1, 1)).await;
-    let mut validator = world.validator("v1", "");
+    let quick = "freshness = { probe = '500ms', degraded_after = '2s' }";
+    let mut validator = world.validator("v1", quick);
+    validator.say_of_the_policy("fresh_within = '2s'");
     validator.start_on_a_small_disk();
     let (first, second) = (world.issuing.leaf(0), world.issuing.leaf(1));
     eventually("CRL 1 is enforced", async || {
@@ -331,9 +403,26 @@ async fn a_full_disk_takes_nothing_back_and_what_came_meanwhile_is_applied_once_
     assert_eq!(validator.enforces(&world.issuing).await, Some(Some(1)));
     assert_eq!(validator.says(&first).await.unwrap().outcome, "revoked");
     assert_eq!(validator.says(&second).await.unwrap().number, Some(1));
+    let says_so = async |about: &str| {
+        let (ready, reasons) = validator.readiness().await?;
+        (ready && reasons.iter().any(|reason| reason == about)).then_some(())
+    };
+    says_so("disk").await.unwrap();
+    // What it knows of the stream ends before the message that it could not take in.
+    eventually("nothing proves that it is fresh", async || says_so("freshness").await).await;
+    eventually("a policy that wants it fresh says so", async || {
+        (validator.says(&second).await?.outcome == "indeterminate").then_some(())
+    })
+    .await;
     limit_files(&mut validator, "unlimited");
     eventually("CRL 2 is enforced", async || {
         (validator.enforces(&world.issuing).await? == Some(2)).then_some(())
+    })
+    .await;
+    eventually("all is well again", async || {
+        let (ready, reasons) = validator.readiness().await?;
+        let about = |about: &str| reasons.iter().any(|reason| reason == about);
+        (ready && !about("disk") && !about("freshness")).then_some(())
     })
     .await;
     assert_eq!(validator.says(&second).await.unwrap().outcome, "revoked");

@@ -8,17 +8,21 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use nix::sys::signal::Signal;
-use revocast_bus::Bus;
+use revocast_bus::{Bus, Call, ServiceSpec, serve};
 use revocast_daemon::Context;
 use revocast_fetch::FetchConfig;
 use revocast_fleet::registrar::{self, Knowledge, Responsible};
 use revocast_fleet::{Overview, Publisher};
 use revocast_messages::subjects::{self, Subject};
-use revocast_messages::{CrlNotice, Origin, Registration, Role, ScopeState, decode, encode};
+use revocast_messages::{
+    CrlNotice, Interest, Origin, Registration, Role, ScopeState, SubscriptionAnswer, SubscriptionRequest,
+    decode, encode, registry_key,
+};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, Digest, IssuerId, ScopeId};
@@ -29,6 +33,7 @@ use revocast_tests::{
 use revocast_validator::{FreshnessConfig, PolicyConfig, PollingConfig, RunError, ValidatorConfig, run};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A validator in this process.
@@ -432,4 +437,50 @@ async fn subscriptions_follow_the_anchors_and_end_with_a_goodbye_where_that_is_w
     let stopped = fleet.json(&["validator", "unsubscribe", "staying"]);
     assert_eq!(stopped.as_array().unwrap().len(), 2, "{stopped}");
     assert_eq!(subscribed("staying").await, Some(Vec::new()));
+}
+
+/// A renewal that is on its way when a validator ends may be registered after its goodbye.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_registered_after_the_goodbye_is_taken_back() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("registrar").await;
+    let registry = bus.bucket(subjects::SUBSCRIPTIONS).await.unwrap();
+    let (asked, stopped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let spec = ServiceSpec {
+        name: "slow-registrar".into(),
+        description: "registers a subscription once it was stopped".into(),
+        version: "1.0.0".into(),
+        metadata: Default::default(),
+        concurrency: 8,
+    };
+    let answer = {
+        let (registry, asked, stopped) = (registry.clone(), asked.clone(), stopped.clone());
+        move |call: Call| {
+            let (registry, asked, stopped) = (registry.clone(), asked.clone(), stopped.clone());
+            async move {
+                let request: SubscriptionRequest = decode(&call.payload).unwrap();
+                let key = registry_key(request.issuer, &request.validator);
+                if request.interest == Interest::Stop {
+                    registry.delete(&key).await.unwrap();
+                    stopped.notify_one();
+                } else {
+                    asked.notify_one();
+                    stopped.notified().await;
+                    registry.put(&key, "a registration".into()).await.unwrap();
+                }
+                Ok((Vec::new(), encode(&SubscriptionAnswer::Stopped).unwrap().into()))
+            }
+        }
+    };
+    let _registrar = serve(&bus, spec, &[("pki.subscribe.all.*".into(), None)], answer).await.unwrap();
+    let ca = SilentCa::new("CN=Root", "http://127.0.0.1:9/ca.crl");
+    let validator = Validator::start(&server, "leaving", &ca.certificate, |config| {
+        config.unsubscribe_on_stop = true;
+    })
+    .await;
+    tokio::time::timeout(DEADLINE, asked.notified()).await.unwrap();
+    validator.stop().await;
+    let entries = registry.entries(">").await.unwrap();
+    assert!(entries.iter().all(|entry| entry.value.is_none()), "{entries:?}");
+    assert!(registry.get("all.leaving").await.unwrap().is_some_and(|entry| entry.revision > 2));
 }

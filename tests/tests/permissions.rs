@@ -171,7 +171,7 @@ async fn publish_as(server: &NatsServer, role: Role) {
     assert!(matches!(published, Published::Stored(_)), "{published:?}");
     let again = publisher.publish_crl(&notice, crl.der(), spki).await.unwrap();
     assert!(matches!(again, Published::AlreadyThere(_)), "{again:?}");
-    let objects = publisher.objects().unwrap();
+    let objects = publisher.objects().await.unwrap();
     assert_eq!(objects.get(&crl.digest().to_string(), 1 << 24).await.unwrap(), crl.der());
     beat(&bus, role, &instance, 10, NOW_MS).await;
     let registry = bus.bucket(subjects::SUBSCRIPTIONS).await.unwrap();

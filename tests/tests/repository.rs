@@ -346,3 +346,25 @@ async fn a_subscription_is_answered_with_the_numbers_that_are_held() {
     };
     assert_eq!((role, scopes[0].number), (Role::Repository, Some(3.into())));
 }
+
+#[tokio::test]
+async fn a_publisher_begun_before_there_is_an_object_store_uses_it_as_soon_as_there_is() {
+    let server = NatsServer::bare().await;
+    let (bus, ca) = (server.bus("test").await, TestCa::new("CN=Somebody"));
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for declaration in revocast_bus::declare::built_in() {
+        if declaration.name() == "OBJ_crls" { rest.push(declaration) } else { first.push(declaration) }
+    }
+    for declaration in first {
+        bus.apply(&declaration).await.unwrap();
+    }
+    let publisher = Publisher::new(&bus, "test").await;
+    let early = ca.crl(1, 1);
+    publisher.publish_crl(&ca.notice(&early), early.der(), ca.certificate.spki()).await.unwrap();
+    bus.apply(&rest[0]).await.unwrap();
+    let objects = eventually("the store is found", async || publisher.objects().await).await;
+    let late = ca.crl(2, 2);
+    publisher.publish_crl(&ca.notice(&late), late.der(), ca.certificate.spki()).await.unwrap();
+    let has = async |crl: &Crl| objects.has(&crl.digest().to_string()).await.unwrap();
+    assert_eq!((has(&early).await, has(&late).await), (false, true));
+}

@@ -215,7 +215,7 @@ impl Intake {
                 applied.map_err(|error| Outcome::Refused(error.to_string()))
             }
             Way::Object(digest) => {
-                let Some(objects) = self.announcer.objects() else {
+                let Some(objects) = self.announcer.objects().await else {
                     return Err(Outcome::Owed("the object store is not reached yet".into()));
                 };
                 let got = objects.get(&digest.to_string(), self.max_crl_bytes).await;

@@ -20,7 +20,7 @@ pub(crate) enum Event {
     Notice {
         /// The subject it came on.
         subject: Arc<str>,
-        /// What became of it: `applied`, `learned`, `obsolete`, `owed` or `aside`.
+        /// What became of it: `applied`, `learned`, `obsolete`, `withheld`, `owed` or `aside`.
         outcome: &'static str,
     },
     /// A CRL is enforced from now on.

@@ -1,8 +1,8 @@
 //! [`Freshness`]: up to when this validator provably knows what the notice streams know.
 //!
 //! An open connection proves nothing: it may be half open, and a node that is cut off from the others goes on sending
-//! heartbeats of its own. Two things count, each with the instant for which it counts ([`Reading`]): a message that was
-//! taken up in order proves that everything stored before it was, and a stream's leader that is asked for its last
+//! heartbeats of its own. Two things count, each with the instant for which it counts ([`Reading`]): a message
+//! that is finished, as are all before it, proves that everything stored before it was, and a stream's leader that is asked for its last
 //! sequence proves, once that sequence is reached, that everything stored before the *question* was. Publishers send
 //! heartbeats through the streams so that there is always a last message; where they are silent, the leader is asked.
 
@@ -129,9 +129,10 @@ impl Reading {
         (self.is_attached && self.is_settled).then_some(self.attachment)
     }
 
-    /// The next message in order was taken up, which the broker stored at `stored_at_ms` by its clock.
+    /// All messages up to this one are finished, which the broker stored at `stored_at_ms` by its clock.
     pub(crate) fn taken(&mut self, sequence: u64, stored_at_ms: i64, now_ms: i64) -> Option<i64> {
-        self.reached = sequence;
+        // What was under way when contact was lost may be finished after more was reached again.
+        self.reached = self.reached.max(sequence);
         let by_message = stored_at_ms.min(now_ms);
         self.is_settled.then(|| self.by_leader().map_or(by_message, |asked_at| asked_at.max(by_message)))
     }
@@ -170,7 +171,7 @@ impl Proofs {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message was taken up in order.
+    /// All messages up to this one are finished.
     pub(crate) fn taken(&self, sequence: u64, stored_at_ms: i64) {
         let now_ms = self.clock.now_ms();
         let proof = self.reading().taken(sequence, stored_at_ms, now_ms);

@@ -7,14 +7,17 @@
 //! [`elsewhere`] asks repositories and URLs for both. What both walks share is [`state`]: the live CRLs and certificates
 //! that readers see, and the journal that survives a kill. Beside them, [`freshness`] tells up to when the fleet's newest
 //! is provably known, [`polling`] asks repositories where nobody tells, and [`bridge`] serves validators of other broker
-//! domains. [`run`] begins all of it and ends it. [`replay`] takes a recording through the first walk, without a fleet.
+//! domains. [`run`] begins all of it, with what [`recall`] finds on the disk, and ends it; [`following`] hands the streams'
+//! messages to the first walk. [`replay`] takes a recording through the first walk, without a fleet.
 
 mod acquire;
 mod bridge;
 mod config;
+mod disk;
 mod doors;
 mod elsewhere;
 mod events;
+mod following;
 mod freshness;
 mod local;
 mod metrics;
@@ -23,6 +26,7 @@ mod paths;
 mod places;
 mod polling;
 mod question;
+mod recall;
 pub mod replay;
 mod run;
 mod state;

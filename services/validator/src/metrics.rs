@@ -69,7 +69,7 @@ impl Counts {
         let begin = |counter: &Counter, label: &str, values: &[&str]| {
             values.iter().for_each(|value| counter.add(&[(label, value)], 0));
         };
-        begin(&self.notices, "outcome", &["applied", "learned", "obsolete", "owed", "aside"]);
+        begin(&self.notices, "outcome", &["applied", "learned", "obsolete", "withheld", "owed", "aside"]);
         begin(&self.applied, "source", &["inline", "difference", "object", "repository"]);
         begin(&self.aside, "reason", ASIDE);
         self.conflicts.add(&[], 0);

@@ -1,25 +1,24 @@
 //! The validator as a service: its beginning, the tasks that carry the walks, and its end.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use revocast_bus::{Bus, BusError, Followed, Follower, Stored};
+use revocast_bus::{Bus, BusError, Service};
 use revocast_daemon::{Context, DoorError, open_door};
-use revocast_faults::fail_point;
 use revocast_fetch::{Fetcher, SetupError};
-use revocast_messages::{Incoming, subjects};
-use revocast_pki::certificate::Certificate;
-use revocast_pki::crl::Crl;
+use revocast_messages::subjects;
 use revocast_store::read_certificates;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::acquire::{Acquirer, Find};
-use crate::bridge::{self, Home};
+use crate::bridge::{self, Bridge, Home};
 use crate::config::{Subscribe, ValidatorConfig};
+use crate::disk::Disk;
 use crate::doors;
 use crate::doors::events::EventDoor;
 use crate::doors::feed::Feed;
@@ -28,23 +27,23 @@ use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
 use crate::elsewhere::Elsewhere;
 use crate::events::Events;
+use crate::following::Following;
 use crate::freshness::{self, Freshness, FreshnessCounts, Proofs};
 use crate::metrics::Counts;
-use crate::notice::aside::Aside;
-use crate::notice::checkpoint::Progress;
+use crate::notice::aside::{Aside, Rejected};
 use crate::notice::fetch::Fetch;
 use crate::notice::owed::Debts;
 use crate::notice::plan::Repositories;
-use crate::notice::receipt::{Audience, Receipts, Told};
+use crate::notice::receipt::{Audience, Receipts};
 use crate::notice::sources::Sources;
-use crate::notice::swap::show;
 use crate::notice::verify::Verifier;
-use crate::notice::{Walk, aside, intake, owed};
-use crate::paths::{self, Paths};
-use crate::polling::{self, Board, Demand, Telling};
+use crate::notice::{Walk, aside, owed};
+use crate::paths::{self, Offer, Paths};
+use crate::polling::{self, Board, Demand, Found, Telling};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
-use crate::state::{Enforced, Journal, JournalError, Live, Mark};
+use crate::recall::recall;
+use crate::state::{Journal, JournalError, Live};
 use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
 
@@ -71,239 +70,331 @@ pub enum RunError {
     Io(#[from] std::io::Error),
 }
 
-/// Checkpoints are written this often.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
-/// Heads of CRLs are held back until the heads of certificates are told, up to this many.
-const HELD_BACK: usize = 1_024;
-/// Readiness waits this long for the heads to be worked on and for what is owed of them; the rest is on its way.
-const HEADS_PATIENCE: Duration = Duration::from_secs(10);
-/// After a fault of our own disk the stream is attached again this much later.
-const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the validator is ready.
 const READINESS_LOOK: Duration = Duration::from_millis(20);
 /// Answers over HTTP that are under way get this long at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
-/// Receipts that are still to be told, and goodbyes, get this long at the end.
+/// Receipts that are still to be told get this long at the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// With goodbyes to be said, this long.
+const GOODBYES: Duration = Duration::from_secs(1);
 
 /// Runs the service until `context.stop`.
 pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunError> {
-    std::fs::create_dir_all(&config.state)?;
-    let policies = Arc::new(Policies::read(&config.policies, &config.default_policy)?);
-    let counts = Counts::new(&context.metrics);
-    let live = Arc::new(Live::new());
-    let mut journal = Journal::open(&config.state)?;
-    journal.keep_history(&config.history, context.clock.now_ms())?;
-    let journal = Arc::new(journal);
-    let verifier = Verifier::new(policies.clone());
-    let events = Events::default();
-    let receipts = Receipts::new(audience(&config.subscribe), events.clone());
-    for certificate in policies
-        .anchor_certificates()
-        .cloned()
-        .chain(read_certificates(&config.certificates).map_err(PolicyError::from)?)
-    {
-        live.insert_certificate(certificate);
-    }
-    recall(&journal, &live, &verifier, &receipts, &counts)?;
-    context.health.not_ready("broker", "the notice streams were not read yet");
-    if live.scopes() > 0 {
-        context.health.degraded("broker", "answering from the store; the notice streams were not read yet");
-    }
-
-    let name = format!("revocast/validator/{}", config.instance);
-    let bus = Bus::connect_eventually(&config.bus, &name).await?;
-    let fetcher = Fetcher::new(config.fetch.clone())?;
-    let elsewhere = Elsewhere::new(&bus, fetcher.clone());
-    let debts = Arc::new(Debts::default());
-    let discover = Discover::new(DiscoverParts {
-        elsewhere: elsewhere.clone(),
-        live: live.clone(),
-        policies: policies.clone(),
-        verifier: verifier.clone(),
-        learner: Learner {
-            live: live.clone(),
-            journal: journal.clone(),
-            events: events.clone(),
-            clock: context.clock.clone(),
-            debts: debts.clone(),
-        },
-        clock: context.clock.clone(),
-        config: config.discovery.clone(),
-        counts: DiscoveryCounts::new(&context.metrics),
-    });
-    let adopted = Arc::new(Notify::new());
-    let freshness = Freshness::new(&config.freshness);
-    let board = Arc::new(Board::new(&config.polling));
-    let clock = context.clock.clone();
-    let demand = Demand::new(&config.polling, board.clone(), live.clone(), policies.clone(), clock);
-    let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
-    let judge = Judge {
-        live: live.clone(),
-        journal: Some(journal.clone()),
-        policies,
-        paths: known_paths,
-        freshness: freshness.clone(),
-        demand: Some(demand.clone()),
-        clock: context.clock.clone(),
-        counts: counts.clone(),
-        adopted: adopted.clone(),
-        instance: config.instance.clone(),
-        deadline: config.question_deadline,
-        discover: Some(discover),
-        gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
-    };
-    let find = Find::new(live.clone(), elsewhere, &config.acquire, &config.repositories);
-    let acquirer = Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
+    let core = Core::begin(config, context).await?;
+    let (judge, demand, offers) = core.judge();
     let mut tasks = JoinSet::new();
-    let feed = Feed::new(context.clock.now_ms());
-    tasks.spawn(feed.clone().run(events.listen(), context.clock.clone()));
-    let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
-    let http = Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: live.clone(), events: told };
-    let routes = doors::http::routes(http, &Porter::new(&config.requests, &context.metrics), &context);
-    let (_, serving) = open_door(config.listen, &config.http, routes, &context).await?;
-
-    let home = Home {
-        live: live.clone(),
-        verifier: verifier.clone(),
-        events: events.clone(),
-        instance: config.instance.clone(),
-        clock: context.clock.clone(),
-        health: context.health.clone(),
+    let (acquirer, serving) = core.open_http(&judge, &mut tasks).await?;
+    let bridges = core.bridges().await?;
+    let (walk, waiting, findings) = core.walk();
+    core.start_polling(&walk, findings, &demand, &mut tasks);
+    let positions = core.start_following(&walk, &mut tasks);
+    core.start_upkeep(&walk, waiting, &mut tasks);
+    paths::start(&mut tasks, &core.bus, &judge, &walk.events, offers, &core.config.paths);
+    let (subscriber, subscribing) = core.start_subscribing(walk);
+    core.start_doors(&judge, acquirer, bridges, &mut tasks);
+    let questions = Questions {
+        judge,
+        config: Arc::new(core.config.clone()),
+        positions,
+        health: core.context.health.clone(),
     };
-    let bridges = bridge::open(&config.bridges, &home, &context.metrics).await?;
-    let (aside, waiting) = Aside::new(counts.clone());
-    let (telling, found) = Telling::new();
-    let walk = Arc::new(Walk {
-        live,
-        journal,
-        verifier,
-        sources: Sources::Fleet(Box::new(Fetch::new(
-            &bus,
-            fetcher.clone(),
-            config.instance.clone(),
-            config.max_crl_bytes,
-        ))),
-        repositories: Repositories { prefixes: config.repositories.clone() },
-        board,
-        debts,
-        receipts: receipts.clone(),
-        telling: Some(telling.clone()),
-        aside,
-        counts,
-        events: events.clone(),
-        clock: context.clock.clone(),
-        gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
-        applying: tokio::sync::Mutex::new(()),
-    });
-
-    let asking = polling::Needs {
-        walk: &walk,
-        fetcher,
-        bus: &bus,
-        freshness: &freshness,
-        config: &config,
-        telling,
-        found,
-    };
-    asking.start(&demand, &context.metrics, &mut tasks);
-    let mut positions = Vec::new();
-    for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
-        let places = config.concurrent_notices.max(1);
-        let gate = Arc::new(Semaphore::new(places));
-        let position = Arc::new(Position::new(stream, gate.clone(), places));
-        positions.push(position.clone());
-        let proofs = Proofs::new(stream, freshness.clone(), context.clock.clone());
-        let following = Following {
-            stream,
-            walk: walk.clone(),
-            bus: bus.clone(),
-            context: context.clone(),
-            proofs: proofs.clone(),
-            gate,
-            places,
-            position,
-            progress: Arc::default(),
-            failed: Arc::default(),
-        };
-        tasks.spawn(following.run());
-        let (bus, interval) = (bus.clone(), config.freshness.probe);
-        tasks.spawn(async move { proofs.probe(&bus, interval).await });
-    }
-    tasks.spawn({
-        let (context, counts) = (context.clone(), FreshnessCounts::new(&context.metrics));
-        async move { freshness::show(&freshness, &counts, &context.health, &context.clock).await }
-    });
-    tasks.spawn(owed::work(walk.clone()));
-    tasks.spawn({
-        let debts = walk.debts.clone();
-        async move {
-            loop {
-                adopted.notified().await;
-                debts.certificate_came();
-            }
-        }
-    });
-    paths::start(&mut tasks, &bus, &judge, &walk.events, offers, &config.paths);
-    tasks.spawn(history::sweep(walk.journal.clone(), context.clock.clone()));
-    tasks.spawn({
-        let (bus, instance) = (bus.clone(), config.instance.clone());
-        async move { aside::publish(waiting, &bus, &instance).await }
-    });
-    tasks.spawn({
-        let (bus, instance, receipts) = (bus.clone(), config.instance.clone(), receipts.clone());
-        async move { receipts.publish(&bus, &instance).await }
-    });
-    let subscriber = Arc::new(Subscriber {
-        bus: bus.clone(),
-        walk,
-        validator: config.instance.clone(),
-        wish: config.subscribe.clone(),
-        payload: config.payload,
-        lease: config.lease,
-        health: context.health.clone(),
-        states: Mutex::default(),
-    });
-    tasks.spawn({
-        let subscriber = subscriber.clone();
-        async move { subscriber.work().await }
-    });
-    let requests = config.acquire.concurrent;
-    tasks.spawn({
-        let bus = bus.clone();
-        async move { match doors::acquire::keep_open(&bus, &acquirer, requests).await {} }
-    });
-    for bridge in bridges {
-        tasks.spawn(async move { match bridge.run().await {} });
-    }
-    let watches = Watches::new(judge.clone(), &bus, config.watch.clone(), WatchCounts::new(&context.metrics));
-    tasks.spawn(watch::run(watches.clone(), events));
-    tasks.spawn({
-        let (bus, instance) = (bus.clone(), config.instance.clone());
-        async move {
-            doors::watch::keep_open(&bus, &watches, &instance).await;
-        }
-    });
-    let questions =
-        Questions { judge, config: Arc::new(config.clone()), positions, health: context.health.clone() };
-    let door = AbortOnDropHandle::new(tokio::spawn(open_nats_door(bus.clone(), questions, context.clone())));
-    context.stop.cancelled().await;
+    let opening = open_nats_door(core.bus.clone(), questions, core.context.clone());
+    let door = AbortOnDropHandle::new(tokio::spawn(opening));
+    core.context.stop.cancelled().await;
     if let Ok(Some(service)) = door.await {
         service.stop().await;
     }
     // Questions over HTTP that are under way get as long as those over NATS.
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     tasks.shutdown().await;
-    let last_words = async {
-        receipts.flush(&bus, &config.instance).await;
-        // After the goodbye nothing is told any more.
-        if config.unsubscribe_on_stop {
-            subscriber.leave().await;
-        }
-    };
-    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
-    bus.close().await;
+    core.say_last_words(&subscriber, subscribing).await;
+    core.bus.close().await;
     Ok(())
+}
+
+/// Where CRLs are handed over that the fleet is to be told of, and where they come out.
+type Findings = (Telling, Receiver<Found>);
+
+/// What all tasks share.
+struct Core {
+    config: ValidatorConfig,
+    context: Context,
+    policies: Arc<Policies>,
+    counts: Counts,
+    live: Arc<Live>,
+    journal: Arc<Journal>,
+    verifier: Verifier,
+    events: Events,
+    receipts: Receipts,
+    bus: Bus,
+    fetcher: Fetcher,
+    elsewhere: Elsewhere,
+    debts: Arc<Debts>,
+    /// A question brought a certificate that debts may wait for.
+    adopted: Arc<Notify>,
+    freshness: Freshness,
+    board: Arc<Board>,
+}
+
+impl Core {
+    /// Begins with what was enforced before, and with a connection that comes to stand whenever it can.
+    async fn begin(config: ValidatorConfig, context: Context) -> Result<Core, RunError> {
+        std::fs::create_dir_all(&config.state)?;
+        let policies = Arc::new(Policies::read(&config.policies, &config.default_policy)?);
+        let counts = Counts::new(&context.metrics);
+        let live = Arc::new(Live::new());
+        let mut journal = Journal::open(&config.state)?;
+        journal.keep_history(&config.history, context.clock.now_ms())?;
+        let journal = Arc::new(journal);
+        let verifier = Verifier::new(policies.clone());
+        let events = Events::default();
+        let receipts = Receipts::new(audience(&config.subscribe), events.clone());
+        for certificate in policies
+            .anchor_certificates()
+            .cloned()
+            .chain(read_certificates(&config.certificates).map_err(PolicyError::from)?)
+        {
+            live.insert_certificate(certificate);
+        }
+        recall(&journal, &live, &verifier, &receipts, &counts)?;
+        context.health.not_ready("broker", "the notice streams were not read yet");
+        if live.scopes() > 0 {
+            let why = "answering from the store; the notice streams were not read yet";
+            context.health.degraded("broker", why);
+        }
+        let bus =
+            Bus::connect_eventually(&config.bus, &format!("revocast/validator/{}", config.instance)).await?;
+        let fetcher = Fetcher::new(config.fetch.clone())?;
+        Ok(Core {
+            elsewhere: Elsewhere::new(&bus, fetcher.clone()),
+            debts: Arc::default(),
+            adopted: Arc::default(),
+            freshness: Freshness::new(&config.freshness),
+            board: Arc::new(Board::new(&config.polling)),
+            config,
+            context,
+            policies,
+            counts,
+            live,
+            journal,
+            verifier,
+            events,
+            receipts,
+            bus,
+            fetcher,
+        })
+    }
+
+    /// Whoever answers questions, what they make wanted, and the paths that they find and offer.
+    fn judge(&self) -> (Judge, Demand, Receiver<Offer>) {
+        let (config, context) = (&self.config, &self.context);
+        let discover = Discover::new(DiscoverParts {
+            elsewhere: self.elsewhere.clone(),
+            live: self.live.clone(),
+            policies: self.policies.clone(),
+            verifier: self.verifier.clone(),
+            learner: Learner {
+                live: self.live.clone(),
+                journal: self.journal.clone(),
+                events: self.events.clone(),
+                clock: context.clock.clone(),
+                debts: self.debts.clone(),
+            },
+            clock: context.clock.clone(),
+            config: config.discovery.clone(),
+            counts: DiscoveryCounts::new(&context.metrics),
+        });
+        let (live, policies, clock) = (self.live.clone(), self.policies.clone(), context.clock.clone());
+        let demand = Demand::new(&config.polling, self.board.clone(), live, policies, clock);
+        let (known_paths, offers) = Paths::new(&config.paths, &context.metrics);
+        let judge = Judge {
+            live: self.live.clone(),
+            journal: Some(self.journal.clone()),
+            policies: self.policies.clone(),
+            paths: known_paths,
+            freshness: self.freshness.clone(),
+            demand: Some(demand.clone()),
+            clock: context.clock.clone(),
+            counts: self.counts.clone(),
+            adopted: self.adopted.clone(),
+            instance: config.instance.clone(),
+            deadline: config.question_deadline,
+            discover: Some(discover),
+            gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
+        };
+        (judge, demand, offers)
+    }
+
+    /// Opens the HTTP door: what was enforced before is answered from at once.
+    async fn open_http(
+        &self,
+        judge: &Judge,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(Arc<Acquirer>, JoinHandle<()>), RunError> {
+        let (config, context) = (&self.config, &self.context);
+        let find =
+            Find::new(self.live.clone(), self.elsewhere.clone(), &config.acquire, &config.repositories);
+        let acquirer =
+            Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
+        let feed = Feed::new(context.clock.now_ms());
+        tasks.spawn(feed.clone().run(self.events.listen(), context.clock.clone()));
+        let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
+        let http =
+            Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: self.live.clone(), events: told };
+        let routes = doors::http::routes(http, &Porter::new(&config.requests, &context.metrics), context);
+        let (_, serving) = open_door(config.listen, &config.http, routes, context).await?;
+        Ok((acquirer, serving))
+    }
+
+    async fn bridges(&self) -> Result<Vec<Bridge>, RunError> {
+        let home = Home {
+            live: self.live.clone(),
+            verifier: self.verifier.clone(),
+            events: self.events.clone(),
+            instance: self.config.instance.clone(),
+            clock: self.context.clock.clone(),
+            health: self.context.health.clone(),
+        };
+        Ok(bridge::open(&self.config.bridges, &home, &self.context.metrics).await?)
+    }
+
+    /// The walk of notices, what it puts aside, and what it finds for the fleet.
+    fn walk(&self) -> (Arc<Walk>, Receiver<Rejected>, Findings) {
+        let config = &self.config;
+        let fetch =
+            Fetch::new(&self.bus, self.fetcher.clone(), config.instance.clone(), config.max_crl_bytes);
+        let (aside, waiting) = Aside::new(self.counts.clone());
+        let (telling, found) = Telling::new();
+        let walk = Arc::new(Walk {
+            live: self.live.clone(),
+            journal: self.journal.clone(),
+            verifier: self.verifier.clone(),
+            sources: Sources::Fleet(Box::new(fetch)),
+            repositories: Repositories { prefixes: config.repositories.clone() },
+            board: self.board.clone(),
+            debts: self.debts.clone(),
+            receipts: self.receipts.clone(),
+            telling: Some(telling.clone()),
+            aside,
+            counts: self.counts.clone(),
+            events: self.events.clone(),
+            clock: self.context.clock.clone(),
+            disk: Disk::new(self.context.health.clone()),
+            gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
+            applying: tokio::sync::Mutex::new(()),
+        });
+        (walk, waiting, (telling, found))
+    }
+
+    fn start_polling(
+        &self,
+        walk: &Arc<Walk>,
+        (telling, found): Findings,
+        demand: &Demand,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let asking = polling::Needs {
+            walk,
+            fetcher: self.fetcher.clone(),
+            bus: &self.bus,
+            freshness: &self.freshness,
+            config: &self.config,
+            telling,
+            found,
+        };
+        asking.start(demand, &self.context.metrics, tasks);
+    }
+
+    /// Follows both notice streams; tells how far each has come.
+    fn start_following(&self, walk: &Arc<Walk>, tasks: &mut JoinSet<()>) -> Vec<Arc<Position>> {
+        let mut positions = Vec::new();
+        for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
+            let proofs = Proofs::new(stream, self.freshness.clone(), self.context.clock.clone());
+            let (health, places) = (&self.context.health, self.config.concurrent_notices);
+            let following = Following::new(stream, walk, &self.bus, health, proofs.clone(), places);
+            positions.push(following.position());
+            tasks.spawn(following.run());
+            let (bus, interval) = (self.bus.clone(), self.config.freshness.probe);
+            tasks.spawn(async move { proofs.probe(&bus, interval).await });
+        }
+        let (freshness, context) = (self.freshness.clone(), self.context.clone());
+        let counts = FreshnessCounts::new(&context.metrics);
+        tasks.spawn(async move {
+            freshness::show(&freshness, &counts, &context.health, &context.clock).await;
+        });
+        positions
+    }
+
+    /// What goes on beside the streams: debts, history, what is put aside, receipts.
+    fn start_upkeep(&self, walk: &Arc<Walk>, waiting: Receiver<Rejected>, tasks: &mut JoinSet<()>) {
+        tasks.spawn(owed::work(walk.clone()));
+        let (adopted, debts) = (self.adopted.clone(), self.debts.clone());
+        tasks.spawn(async move {
+            loop {
+                adopted.notified().await;
+                debts.certificate_came();
+            }
+        });
+        tasks.spawn(history::sweep(self.journal.clone(), self.context.clock.clone()));
+        let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
+        tasks.spawn(async move { aside::publish(waiting, &bus, &instance).await });
+        let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
+        let receipts = self.receipts.clone();
+        tasks.spawn(async move { receipts.publish(&bus, &instance).await });
+    }
+
+    fn start_subscribing(&self, walk: Arc<Walk>) -> (Arc<Subscriber>, AbortOnDropHandle<()>) {
+        let subscriber = Arc::new(Subscriber {
+            bus: self.bus.clone(),
+            walk,
+            validator: self.config.instance.clone(),
+            wish: self.config.subscribe.clone(),
+            payload: self.config.payload,
+            lease: self.config.lease,
+            health: self.context.health.clone(),
+            states: Mutex::default(),
+        });
+        let (working, stop) = (subscriber.clone(), self.context.stop.clone());
+        let subscribing = tokio::spawn(async move { working.work(&stop).await });
+        (subscriber, AbortOnDropHandle::new(subscribing))
+    }
+
+    /// The doors for acquisition and watching, and those of other domains.
+    fn start_doors(
+        &self,
+        judge: &Judge,
+        acquirer: Arc<Acquirer>,
+        bridges: Vec<Bridge>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let (bus, requests) = (self.bus.clone(), self.config.acquire.concurrent);
+        tasks.spawn(async move { match doors::acquire::keep_open(&bus, &acquirer, requests).await {} });
+        for bridge in bridges {
+            tasks.spawn(async move { match bridge.run().await {} });
+        }
+        let counts = WatchCounts::new(&self.context.metrics);
+        let watches = Watches::new(judge.clone(), &self.bus, self.config.watch.clone(), counts);
+        tasks.spawn(watch::run(watches.clone(), self.events.clone()));
+        let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
+        tasks.spawn(async move { match doors::watch::keep_open(&bus, &watches, &instance).await {} });
+    }
+
+    /// Receipts that are still to be told, and goodbyes where they are wished for.
+    async fn say_last_words(&self, subscriber: &Subscriber, subscribing: AbortOnDropHandle<()>) {
+        let receipts = self.receipts.flush(&self.bus, &self.config.instance);
+        if self.config.unsubscribe_on_stop {
+            // After the goodbye nothing is told any more.
+            let last_words = async {
+                receipts.await;
+                subscriber.leave(subscribing).await;
+            };
+            let _ = tokio::time::timeout(GOODBYES, last_words).await;
+        } else {
+            drop(subscribing);
+            let _ = tokio::time::timeout(LAST_WORDS, receipts).await;
+        }
+    }
 }
 
 /// Of whom receipts are told until it is known which issuers the anchors lead to.
@@ -315,88 +406,9 @@ fn audience(subscribe: &Subscribe) -> Audience {
     }
 }
 
-/// Begins with what was enforced before: marks, CRL files, certificates. Every signature is verified again.
-fn recall(
-    journal: &Journal,
-    live: &Live,
-    verifier: &Verifier,
-    receipts: &Receipts,
-    counts: &Counts,
-) -> Result<(), RunError> {
-    for der in journal.certificates()? {
-        if let Ok(certificate) = Certificate::decode(der) {
-            live.insert_certificate(certificate);
-        }
-    }
-    for (scope, order) in journal.heights()? {
-        live.remember_mark(scope, order);
-    }
-    let marks = journal.marks()?;
-    for (mark, crl) in marks.iter().zip(verify_kept(journal, verifier, &marks)?) {
-        let Some(crl) = crl else { continue };
-        let enforced = match live.enforced(&mark.scope) {
-            Some(mut held) if mark.conflicting => {
-                held.conflicting.push(crl);
-                held
-            }
-            _ => Enforced {
-                crl,
-                conflicting: Vec::new(),
-                signer: mark.signer.clone(),
-                applied_at_ms: mark.applied_at_ms,
-                source: revocast_messages::Source::Store,
-            },
-        };
-        show(&mark.scope, &enforced, counts);
-        receipts.tell(Told::again(mark.scope, &enforced));
-        live.swap(mark.scope, enforced);
-        fail_point!("recall");
-    }
-    journal.sweep()?;
-    info!(scopes = live.scopes(), "enforcing what was enforced before");
-    Ok(())
-}
-
-/// The CRLs of these marks, in their order, as far as they are there and still count. Reading and verifying thousands is
-/// arithmetic, so all cores share it.
-fn verify_kept(
-    journal: &Journal,
-    verifier: &Verifier,
-    marks: &[Mark],
-) -> Result<Vec<Option<Crl>>, JournalError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = marks.len().div_ceil(threads).max(1);
-    let verify_share = |marks: &[Mark]| -> Result<Vec<Option<Crl>>, JournalError> {
-        marks.iter().map(|mark| verify_one(journal, verifier, mark)).collect()
-    };
-    std::thread::scope(|scope| {
-        let shares: Vec<_> =
-            marks.chunks(share).map(|marks| scope.spawn(move || verify_share(marks))).collect();
-        let mut crls = Vec::with_capacity(marks.len());
-        for share in shares {
-            crls.extend(share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(crls)
-    })
-}
-
-fn verify_one(journal: &Journal, verifier: &Verifier, mark: &Mark) -> Result<Option<Crl>, JournalError> {
-    let Some(bytes) = journal.crl(mark.digest)? else {
-        warn!(digest = %mark.digest, "a CRL file is gone or was damaged; the fleet will bring it again");
-        return Ok(None);
-    };
-    match verifier.verify_kept(&mark.scope, bytes, &mark.signer) {
-        Ok(verified) => Ok(Some(verified.crl().clone())),
-        Err(error) => {
-            warn!(digest = %mark.digest, %error, "a CRL file does not count any more");
-            Ok(None)
-        }
-    }
-}
-
 /// Opens the NATS door as soon as there is something to answer from and the broker can be reached: whoever asks the
 /// queue group gets a verdict from a validator that is ready, and not a shrug from one that has just come.
-async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<revocast_bus::Service> {
+async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Option<Service> {
     loop {
         if !context.health.is_ready() && !context.stop.is_cancelled() {
             tokio::time::sleep(READINESS_LOOK).await;
@@ -415,143 +427,5 @@ async fn open_nats_door(bus: Bus, questions: Questions, context: Context) -> Opt
                 }
             },
         }
-    }
-}
-
-/// Follows one notice stream, and hands each message to the walk.
-struct Following {
-    stream: &'static str,
-    walk: Arc<Walk>,
-    bus: Bus,
-    context: Context,
-    proofs: Proofs,
-    gate: Arc<Semaphore>,
-    /// How many permits the gate has in all.
-    places: usize,
-    /// Told to whoever asks for the service's statistics.
-    position: Arc<Position>,
-    progress: Arc<Mutex<Progress>>,
-    failed: Arc<Notify>,
-}
-
-impl Following {
-    async fn run(self) {
-        loop {
-            let checkpoint = match self.walk.journal.checkpoint(self.stream) {
-                Ok(checkpoint) => checkpoint,
-                Err(error) => {
-                    warn!(%error, "without a checkpoint: reading from the heads");
-                    None
-                }
-            };
-            self.progress().restart();
-            let follower = Follower::new(&self.bus, self.stream, subjects::ALL_NOTICES, checkpoint);
-            // Ends only when the disk failed us: then the messages that were not finished come again.
-            self.follow(follower).await;
-            tokio::time::sleep(DISK_PAUSE).await;
-        }
-    }
-
-    async fn follow(&self, mut follower: Follower) {
-        let mut ticking = tokio::time::interval(CHECKPOINT_INTERVAL);
-        let mut held_back: Vec<Stored> = Vec::new();
-        let mut attached = false;
-        loop {
-            tokio::select! {
-                followed = follower.next() => match followed {
-                    Followed::Head(head) => {
-                        self.position.told(&head);
-                        if held_back.len() < HELD_BACK && !attached && self.is_crl(&head) {
-                            held_back.push(head);
-                        } else {
-                            self.take(head, false).await;
-                        }
-                    }
-                    Followed::Attached { heads, resync, after } => {
-                        attached = true;
-                        self.position.attached(true);
-                        let attachment = self.proofs.reading().attached(after);
-                        info!(stream = self.stream, heads, ?resync, "following");
-                        for head in held_back.drain(..) {
-                            self.take(head, false).await;
-                        }
-                        self.is_attached(attachment);
-                    }
-                    Followed::Next(message) => {
-                        self.position.told(&message);
-                        let (sequence, stored_at_ms) = (message.sequence, message.stored_at_ms());
-                        self.progress().begin(sequence);
-                        self.take(message, true).await;
-                        self.proofs.taken(sequence, stored_at_ms);
-                    }
-                    Followed::Detached { why } => {
-                        attached = false;
-                        self.position.attached(false);
-                        held_back.clear();
-                        self.proofs.reading().detached();
-                        self.context.health.degraded(self.stream, why);
-                    }
-                },
-                _ = ticking.tick() => self.write_checkpoint(),
-                () = self.failed.notified() => return,
-            }
-        }
-    }
-
-    fn is_crl(&self, message: &Stored) -> bool {
-        matches!(intake::read(self.stream, message), Ok(Incoming::Crl(_)))
-    }
-
-    /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
-    /// since one slow repository must not hold up the next notice.
-    fn is_attached(&self, attachment: u64) {
-        let (gate, places, stream, walk) = (self.gate.clone(), self.places, self.stream, self.walk.clone());
-        let (health, proofs) = (self.context.health.clone(), self.proofs.clone());
-        tokio::spawn(async move {
-            let settled = async {
-                while gate.available_permits() < places || walk.debts.are_pressing(walk.clock.now_ms()) {
-                    tokio::time::sleep(READINESS_LOOK).await;
-                }
-            };
-            let _ = tokio::time::timeout(HEADS_PATIENCE, settled).await;
-            health.well(stream);
-            if stream == subjects::NOTICES {
-                health.well("broker");
-            }
-            proofs.reading().settled(attachment);
-        });
-    }
-
-    /// Works on a message beside others; waits only when too many are under way.
-    async fn take(&self, message: Stored, counted: bool) {
-        let Ok(permit) = self.gate.clone().acquire_owned().await else { return };
-        let (walk, failed) = (self.walk.clone(), self.failed.clone());
-        let (progress, stream) = (self.progress.clone(), self.stream);
-        tokio::spawn(async move {
-            let _permit: OwnedSemaphorePermit = permit;
-            match walk.finish(stream, &message).await {
-                Ok(_) if counted => {
-                    progress.lock().unwrap_or_else(PoisonError::into_inner).done(message.checkpoint());
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    warn!(%error, "a notice is not finished: our own disk failed");
-                    failed.notify_one();
-                }
-            }
-        });
-    }
-
-    fn write_checkpoint(&self) {
-        let reached = self.progress().take();
-        if let Some(position) = reached
-            && let Err(error) = self.walk.journal.move_checkpoint(self.stream, &position)
-        {
-            warn!(%error, "the checkpoint was not written; the same notices will come again");
-        }
-    }
-
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,8 @@ use revocast_messages::{
 use revocast_pki::identity::IssuerId;
 use revocast_pki::name::Name;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use crate::config::Subscribe;
@@ -25,6 +27,10 @@ use crate::notice::Walk;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// After a refusal or silence it is asked again, later each time up to the pace of renewal.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// At the end, what was asked is waited for this long.
+const ASKED_PATIENCE: Duration = Duration::from_millis(200);
+/// A request may be registered this much later: the classes of publishers leave the answer to those above them.
+const LATEST_REGISTRATION: Duration = Duration::from_millis(350);
 /// How often it is looked what is to be asked.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it is looked which issuers the anchors lead to.
@@ -62,21 +68,25 @@ pub(crate) struct State {
     /// `None` while it stands, or was not asked for yet.
     trouble: Option<String>,
     stands: bool,
+    /// A request is on its way.
+    asking: bool,
 }
 
 impl Subscriber {
-    /// Keeps the subscriptions alive for as long as it is polled.
-    pub(crate) async fn work(&self) {
+    /// Keeps the subscriptions alive until `stop`; what was asked by then is waited for.
+    pub(crate) async fn work(&self, stop: &CancellationToken) {
         let mut issuers_at = Instant::now();
         let mut gone = Vec::new();
-        loop {
+        while !stop.is_cancelled() {
             if issuers_at <= Instant::now() {
                 gone.extend(self.adjust(self.wishes().await));
                 issuers_at = Instant::now() + ISSUERS_INTERVAL;
             }
             let due = self.due();
             futures::stream::iter(due)
+                .take_until(stop.cancelled())
                 .for_each_concurrent(CONCURRENCY, |wish| async move {
+                    self.set_asking(wish, true);
                     let asked = self.ask(wish, self.start()).await;
                     self.take(wish, asked);
                 })
@@ -84,15 +94,30 @@ impl Subscriber {
             // Once that stands which takes their place.
             self.stop(std::mem::take(&mut gone)).await;
             self.tell();
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.cancelled() => {}
+            }
         }
     }
 
-    /// Says to whoever is responsible that this validator leaves.
-    pub(crate) async fn leave(&self) {
-        let stands = |(wish, state): (&Wish, &State)| state.stands.then_some(*wish);
-        let standing: Vec<Wish> = self.states().iter().filter_map(stands).collect();
+    /// Says to whoever is responsible that this validator leaves, once nothing asks for it to stay any more: `asking` is
+    /// [`Subscriber::work`], told to stop. A request without an answer may be registered yet, and is followed by a second
+    /// goodbye.
+    pub(crate) async fn leave(&self, asking: AbortOnDropHandle<()>) {
+        let _ = tokio::time::timeout(ASKED_PATIENCE, asking).await;
+        let (standing, unanswered): (Vec<Wish>, Vec<Wish>) = {
+            let states = self.states();
+            let of = |holds: fn(&State) -> bool| {
+                states.iter().filter(|(_, state)| holds(state)).map(|(wish, _)| *wish).collect()
+            };
+            (of(|state| state.stands || state.asking), of(|state| state.asking))
+        };
         self.stop(standing).await;
+        if !unanswered.is_empty() {
+            tokio::time::sleep(LATEST_REGISTRATION).await;
+            self.stop(unanswered).await;
+        }
     }
 
     /// Says that these are not wished for any more.
@@ -106,6 +131,12 @@ impl Subscriber {
                 }
             })
             .await;
+    }
+
+    fn set_asking(&self, wish: Wish, asking: bool) {
+        if let Some(state) = self.states().get_mut(&wish) {
+            state.asking = asking;
+        }
     }
 
     fn start(&self) -> Interest {
@@ -146,6 +177,7 @@ impl Subscriber {
                 name,
                 trouble: None,
                 stands: false,
+                asking: false,
             });
         }
         gone
@@ -159,6 +191,8 @@ impl Subscriber {
     fn take(&self, wish: Wish, asked: Result<SubscriptionAnswer, BusError>) {
         let mut states = self.states();
         let Some(state) = states.get_mut(&wish) else { return };
+        // Without an answer it may be registered yet.
+        state.asking = asked.is_err();
         let whose = whose(wish);
         state.trouble = match asked {
             Ok(SubscriptionAnswer::Accepted { role, instance, scopes }) => {

@@ -95,7 +95,7 @@ impl Objects {
         loop {
             match tokio::time::timeout(IDLE, object.read_buf(&mut bytes)).await {
                 Err(_) => return Err(BusError::unreachable(format!("{what} (nothing came for {IDLE:?})"))),
-                Ok(Err(error)) => return Err(BusError::Damaged { what, why: error.to_string() }),
+                Ok(Err(error)) => return Err(unread(what, &error)),
                 Ok(Ok(0)) => break,
                 Ok(Ok(_)) if bytes.len() > limit => {
                     return Err(BusError::Damaged { what, why: format!("it is larger than {limit} bytes") });
@@ -114,6 +114,31 @@ impl Objects {
     }
 }
 
+/// Only bytes that came and are not the right ones say anything about the object; all else is the broker's state.
+fn unread(what: String, error: &std::io::Error) -> BusError {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => BusError::Damaged { what, why: error.to_string() },
+        _ => BusError::unreachable(format!("{what} ({error})")),
+    }
+}
+
 fn name_of(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    /// I7: a notice whose object could not be read to its end is owed, and not put aside.
+    #[test]
+    fn a_read_that_the_broker_broke_off_can_be_tried_again_and_wrong_bytes_cannot() {
+        for kind in [ErrorKind::TimedOut, ErrorKind::Other, ErrorKind::UnexpectedEof] {
+            assert!(unread("object x".into(), &Error::new(kind, "no leader")).is_passing(), "{kind:?}");
+        }
+        let wrong = unread("object x".into(), &Error::new(ErrorKind::InvalidData, "digest mismatch"));
+        assert!(matches!(wrong, BusError::Damaged { .. }));
+    }
 }

@@ -50,6 +50,14 @@ impl Published {
     }
 }
 
+/// What a head leaves to do.
+enum Judged {
+    /// Nothing.
+    Stands(Published),
+    /// Ours is to follow upon this sequence; 0 where there is no head.
+    Replaceable(u64),
+}
+
 /// First pause between attempts; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// A leader election takes about five seconds, so longer pauses only lose time.
@@ -101,39 +109,40 @@ impl Bus {
         J: Fn(Stored) -> F + Send + Sync,
         F: Future<Output = Standing> + Send,
     {
-        let mut expected = 0;
-        if let Some(head) = self.head(stream, subject).await? {
-            expected = head.sequence;
-            match judge(head).await {
-                Standing::Same => return Ok(Published::AlreadyThere(expected)),
-                Standing::Better => return Ok(Published::Superseded(expected)),
-                Standing::Worse => {}
-            }
-        }
+        let expected = match self.judged(stream, subject, judge).await? {
+            Judged::Stands(published) => return Ok(published),
+            Judged::Replaceable(expected) => expected,
+        };
         let (sequence, duplicate) =
             self.publish_after(stream, subject, headers, payload.clone(), expected).await?;
         if !duplicate {
             return Ok(Published::Stored(sequence));
         }
-        // "Duplicate" only says that the key was seen within the window; our message may be gone since.
-        match self.head(stream, subject).await? {
-            Some(head) if head.payload == payload => Ok(Published::AlreadyThere(head.sequence)),
-            _ => self.publish_without_key(stream, subject, headers, payload).await,
-        }
-    }
-
-    /// The key is spent, yet our message does not stand: publish it without the key.
-    async fn publish_without_key(
-        &self,
-        stream: &str,
-        subject: &str,
-        headers: &Headers,
-        payload: Bytes,
-    ) -> Result<Published, BusError> {
+        // The broker looks at the key before the expected sequence: a duplicate is one that another publisher of the same
+        // was faster with, that a better one has followed since, or that is gone. The head tells; where ours is to stand
+        // and its key is spent, it goes without.
+        let expected = match self.judged(stream, subject, judge).await? {
+            Judged::Stands(published) => return Ok(published),
+            Judged::Replaceable(expected) => expected,
+        };
         let bare: Headers = headers.iter().filter(|(name, _)| *name != "Nats-Msg-Id").cloned().collect();
-        let expected = self.head(stream, subject).await?.map_or(0, |head| head.sequence);
         let (sequence, _) = self.publish_after(stream, subject, &bare, payload, expected).await?;
         Ok(Published::Stored(sequence))
+    }
+
+    /// What the head that stands at this moment leaves to do.
+    async fn judged<J, F>(&self, stream: &str, subject: &str, judge: &J) -> Result<Judged, BusError>
+    where
+        J: Fn(Stored) -> F + Send + Sync,
+        F: Future<Output = Standing> + Send,
+    {
+        let Some(head) = self.head(stream, subject).await? else { return Ok(Judged::Replaceable(0)) };
+        let sequence = head.sequence;
+        Ok(match judge(head).await {
+            Standing::Same => Judged::Stands(Published::AlreadyThere(sequence)),
+            Standing::Better => Judged::Stands(Published::Superseded(sequence)),
+            Standing::Worse => Judged::Replaceable(sequence),
+        })
     }
 
     /// The last message on `subject`, read at the stream's leader; `None` when there is none.

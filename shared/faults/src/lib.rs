@@ -2,7 +2,8 @@
 //!
 //! They are there where debug assertions are: in the builds that the tests run. In a release build [`fail_point!`] is
 //! nothing, neither a branch nor a name. `REVOCAST_FAIL_AT=marked` ends the process when it first comes by the point
-//! `marked`, `REVOCAST_FAIL_AT=marked:3` when it does so for the third time.
+//! `marked`, `REVOCAST_FAIL_AT=marked:3` when it does so for the third time. `REVOCAST_PANIC_AT` says in the same way
+//! where the task that comes by panics.
 //!
 //! No crate feature turns them on: features unify, and one crate that asks for them would give them to all.
 

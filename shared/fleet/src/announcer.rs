@@ -64,8 +64,9 @@ impl Announcer {
     }
 
     /// The broker's object store, once it could be reached and if there is one.
-    pub fn objects(&self) -> Option<Objects> {
-        self.publisher.borrow().as_ref().and_then(|publisher| publisher.objects().cloned())
+    pub async fn objects(&self) -> Option<Objects> {
+        let publisher = self.publisher.borrow().clone()?;
+        publisher.objects().await.cloned()
     }
 }
 
@@ -99,7 +100,7 @@ async fn carry(
     }
 }
 
-/// Waits for the stream: the object store is only asked for once, and must be there then.
+/// Waits for the stream: before it answers, nothing can be announced.
 async fn publisher(bus: &Bus, role: Role, instance: &Instance) -> Publisher {
     let mut waiting = tokio::time::interval(READINESS_INTERVAL);
     loop {

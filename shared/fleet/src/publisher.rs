@@ -4,7 +4,8 @@
 //! because the store failed. A head with a greater number stands only if its CRL can be had and the issuer's own key
 //! signed it: a lie about a number must not silence anybody.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Objects, Published, Standing, Stored};
@@ -16,6 +17,7 @@ use revocast_messages::{
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::Digest;
 use revocast_pki::signature::AlgorithmPolicy;
+use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 /// The largest CRL that is fetched to judge another's claim.
@@ -25,21 +27,50 @@ const MAX_HEAD: usize = 256 << 20;
 #[derive(Clone)]
 pub struct Publisher {
     bus: Bus,
-    objects: Option<Arc<Objects>>,
+    store: Arc<ObjectStore>,
     marks: Headers,
 }
 
-impl Publisher {
-    /// Over a connection; `holder` is the name under which leases are taken.
-    pub async fn new(bus: &Bus, holder: &str) -> Publisher {
-        let objects = match bus.objects(subjects::CRLS, subjects::LEASES, holder).await {
-            Ok(objects) => Some(Arc::new(objects)),
-            Err(error) => {
-                warn!(%error, "without the object store: CRLs travel in notices or from the repository");
-                None
+/// The object store, opened when it is needed: at any moment its stream may be without a leader.
+struct ObjectStore {
+    holder: String,
+    objects: OnceCell<Objects>,
+    /// When it was tried last in vain.
+    tried: Mutex<Option<Instant>>,
+}
+
+/// An object store that cannot be opened is left alone for so long: notices do not wait for it.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+impl ObjectStore {
+    async fn open(&self, bus: &Bus) -> Option<&Objects> {
+        let opening = || async {
+            if self.tried().is_some_and(|tried| tried.elapsed() < STORE_PAUSE) {
+                return Err(());
             }
+            let opened = bus.objects(subjects::CRLS, subjects::LEASES, &self.holder).await;
+            opened.map_err(|error| {
+                warn!(%error, "without the object store: CRLs travel in notices or from the repository");
+                *self.tried() = Some(Instant::now());
+            })
         };
-        Publisher { bus: bus.clone(), objects, marks: Headers::new() }
+        self.objects.get_or_try_init(opening).await.ok()
+    }
+
+    fn tried(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Publisher {
+    /// Over a connection; `holder` is the name under which leases are taken. An object store that is not there now is
+    /// looked for again when it is needed.
+    pub async fn new(bus: &Bus, holder: &str) -> Publisher {
+        let store =
+            ObjectStore { holder: holder.to_owned(), objects: OnceCell::new(), tried: Mutex::new(None) };
+        let publisher = Publisher { bus: bus.clone(), store: Arc::new(store), marks: Headers::new() };
+        publisher.objects().await;
+        publisher
     }
 
     /// Adds header lines to each notice.
@@ -47,9 +78,9 @@ impl Publisher {
         Publisher { marks, ..self }
     }
 
-    /// The object store, where there is one.
-    pub fn objects(&self) -> Option<&Objects> {
-        self.objects.as_deref()
+    /// The object store, where there is one and it can be reached.
+    pub async fn objects(&self) -> Option<&Objects> {
+        self.store.open(&self.bus).await
     }
 
     /// Publishes a notice of `crl`, which the key `signer` (SubjectPublicKeyInfo DER) signed.
@@ -123,7 +154,7 @@ impl Publisher {
 
     /// Whether a head leads to the bytes whose hash it tells, by itself or through the object store.
     async fn has_bytes_of(&self, head: &CrlNotice) -> bool {
-        match (&head.crl, &self.objects) {
+        match (&head.crl, self.objects().await) {
             (Some(inline), _) => Digest::of(inline) == head.digest,
             (None, Some(objects)) => objects.has(&head.digest.to_string()).await.unwrap_or(false),
             (None, None) => false,
@@ -131,7 +162,7 @@ impl Publisher {
     }
 
     async fn is_sound(&self, head: &CrlNotice, signer: &[u8]) -> bool {
-        let bytes = match (&head.crl, &self.objects) {
+        let bytes = match (&head.crl, self.objects().await) {
             (Some(inline), _) => Some(inline.0.clone()),
             (None, Some(objects)) => objects.get(&head.digest.to_string(), MAX_HEAD).await.ok(),
             (None, None) => None,
@@ -158,7 +189,7 @@ impl Publisher {
     }
 
     async fn store(&self, crl: &[u8]) {
-        let Some(objects) = &self.objects else { return };
+        let Some(objects) = self.objects().await else { return };
         if let Err(error) = objects.put(crl).await {
             warn!(%error, "a CRL is not in the object store; its notice goes out all the same");
         }

@@ -77,8 +77,8 @@ impl Carrier {
     }
 
     /// Whether the other domain has an object store.
-    pub(super) fn has_store(&self) -> bool {
-        self.publisher.objects().is_some()
+    pub(super) async fn has_store(&self) -> bool {
+        self.publisher.objects().await.is_some()
     }
 
     /// Looks at all certificates anew when their issuers' scopes are carried next.
@@ -120,7 +120,7 @@ impl Carrier {
             }
         }
         // Without an object store the CRL must be inside.
-        let payload = if self.has_store() { load.payload } else { Payload::Full };
+        let payload = if self.has_store().await { load.payload } else { Payload::Full };
         let (before, origin, told) = (load.before.clone(), self.origin(), crl.clone());
         let issued = self.home.live.issued_by(&bare.issuer_name);
         let locations = issued.iter().flat_map(urls::of_certificate).collect();

@@ -38,7 +38,7 @@ pub(super) async fn forward(bridge: &Bridge) -> Infallible {
             followed = next(&mut registry) => forwarding.hear(followed).await,
             event = events.recv() => forwarding.notice(event),
             Some(ended) = forwarding.under_way.join_next_with_id() => forwarding.end(ended),
-            _ = asserting.tick() => forwarding.renew().await,
+            _ = asserting.tick() => forwarding.assert_all(),
             _ = looking.tick() => forwarding.look(),
         }
     }
@@ -207,14 +207,7 @@ impl Forwarding<'_> {
         };
     }
 
-    /// Asserts all heads; an object store that was not there when the other domain was reached may be by now.
-    async fn renew(&mut self) {
-        if self.carrier.as_ref().is_some_and(|carrier| !carrier.has_store()) {
-            self.carrier = Some(Carrier::new(self.bridge).await);
-        }
-        self.assert_all();
-    }
-
+    /// Asserts all heads.
     fn assert_all(&mut self) {
         if let Some(carrier) = &self.carrier {
             carrier.forget_certificates();

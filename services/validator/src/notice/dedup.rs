@@ -2,7 +2,7 @@
 
 use revocast_pki::identity::CrlOrder;
 
-use crate::state::Enforced;
+use crate::state::{Enforced, Withheld};
 
 /// How a CRL stands to what is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +28,28 @@ impl Standing {
 /// Where a CRL of this order stands to what is enforced.
 pub(crate) fn standing(enforced: Option<&Enforced>, order: &CrlOrder) -> Standing {
     let Some(enforced) = enforced else { return Standing::New };
-    if enforced.holds(order.id) {
+    if enforced.holds(order.id) { Standing::Held } else { standing_among(enforced.orders(), order) }
+}
+
+/// Where it stands to what is withheld: there is no way back below a lost CRL, and it is news when it comes again.
+pub(crate) fn standing_to_withheld(withheld: &Withheld, order: &CrlOrder) -> Standing {
+    if withheld.lost.iter().any(|lost| lost.id == order.id) {
+        Standing::New
+    } else if withheld.crls.iter().any(|crl| crl.id() == order.id) {
         Standing::Held
-    } else if enforced.orders().any(|held| supersedes(&held, order)) {
+    } else {
+        standing_among(withheld.orders(), order)
+    }
+}
+
+fn standing_among(mut joined: impl Iterator<Item = CrlOrder> + Clone, order: &CrlOrder) -> Standing {
+    if joined.clone().any(|one| supersedes(&one, order)) {
         Standing::Older
-    } else if enforced.orders().all(|held| supersedes(order, &held)) {
+    } else if joined.all(|one| supersedes(order, &one)) {
         Standing::New
     } else {
         Standing::Conflict
     }
-}
-
-/// Where a CRL of this order stands to a mark whose CRL is not to be had any more: there is no way back below it.
-pub(crate) fn standing_to_mark(mark: &CrlOrder, order: &CrlOrder) -> Standing {
-    if mark.id == order.id || supersedes(order, mark) { Standing::New } else { Standing::Older }
 }
 
 /// Whether one CRL makes another of its scope obsolete: a higher number that is no older, or a later time where neither
@@ -60,23 +68,46 @@ mod tests {
 
     use super::*;
 
-    /// I2.
-    #[test]
-    fn at_a_mark_without_its_file_only_the_same_crl_and_newer_ones_are_news() {
-        let order = |number: u64, time, id| CrlOrder {
+    fn order(number: u64, time: i64, id: u8) -> CrlOrder {
+        CrlOrder {
             number: Some(CrlNumber::from(number)),
             this_update: Time::from_unix(time),
             id: CrlId([id; 32]),
-        };
-        let mark = order(5, 100, 1);
-        for (order, standing) in [
-            (order(5, 100, 1), Standing::New),
-            (order(6, 100, 2), Standing::New),
-            (order(4, 99, 3), Standing::Older),
-            (order(4, 101, 4), Standing::Older),
-            (order(5, 100, 5), Standing::Older),
-        ] {
-            assert_eq!(standing_to_mark(&mark, &order), standing, "{order:?}");
         }
+    }
+
+    fn check(lost: &[CrlOrder], expected: &[(CrlOrder, Standing)]) {
+        let withheld = Withheld { crls: Vec::new(), lost: lost.to_vec() };
+        for (order, standing) in expected {
+            assert_eq!(standing_to_withheld(&withheld, order), *standing, "{order:?}");
+        }
+    }
+
+    /// I2.
+    #[test]
+    fn at_a_mark_without_its_file_the_same_crl_and_newer_ones_are_news_and_none_below() {
+        check(
+            &[order(5, 100, 1)],
+            &[
+                (order(5, 100, 1), Standing::New),
+                (order(6, 100, 2), Standing::New),
+                (order(4, 99, 3), Standing::Older),
+                (order(4, 101, 4), Standing::Conflict),
+                (order(5, 100, 5), Standing::Conflict),
+            ],
+        );
+    }
+
+    #[test]
+    fn where_two_are_lost_only_what_supersedes_both_takes_their_place() {
+        check(
+            &[order(5, 100, 1), order(4, 200, 2)],
+            &[
+                (order(4, 200, 2), Standing::New),
+                (order(6, 150, 3), Standing::Conflict),
+                (order(6, 200, 4), Standing::New),
+                (order(3, 150, 5), Standing::Older),
+            ],
+        );
     }
 }

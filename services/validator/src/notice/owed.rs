@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use revocast_daemon::blocking;
+use revocast_daemon::{blocking, caught};
 use revocast_messages::subjects::Subject;
 use revocast_messages::{CrlNotice, Role, decode};
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::schedule::{Goal, Next, Schedule, Try};
 use super::walk::{Outcome, Reach, Walk};
+use crate::disk::Work;
 use crate::state::{JournalError, Owed};
 
 /// Pause before the first retry; doubles.
@@ -195,11 +196,19 @@ fn class_of(subject: &str) -> Option<Role> {
 
 /// One try of one debt, and what follows from it.
 async fn take_turn(walk: Arc<Walk>, turn: Try) {
-    if let Err(error) = settle(&walk, &turn).await {
-        warn!(%error, "a debt is not written down; it is tried again");
-        let later = walk.clock.now_ms() + LONGEST_PAUSE_MS;
-        walk.debts.schedule().postponed(&turn, Next { at_ms: later, ..again(&turn) });
-    }
+    let attempts = match caught(Box::pin(settle(&walk, &turn))).await {
+        Ok(Ok(())) => return walk.disk.worked(Work::Debts),
+        Ok(Err(error)) => {
+            walk.disk.failed(Work::Debts, &error);
+            turn.attempts
+        }
+        Err(why) => {
+            warn!(%why, "a debt ended in a panic; it is tried again");
+            turn.attempts + 1
+        }
+    };
+    let later = walk.clock.now_ms() + LONGEST_PAUSE_MS;
+    walk.debts.schedule().postponed(&turn, Next { at_ms: later, attempts, ..again(&turn) });
 }
 
 async fn settle(walk: &Walk, turn: &Try) -> Result<(), JournalError> {

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use revocast_daemon::{Clock, blocking, standing_back};
 use revocast_pki::crl::{Changes, Crl};
-use revocast_pki::identity::{CrlKind, CrlOrder, Digest};
+use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, Digest};
 
 use super::dedup::supersedes;
 use super::verify::Verified;
 use crate::state::live::MAX_CONFLICTING;
-use crate::state::{Applied, Enforced, Journal, JournalError, ScopeKey};
+use crate::state::{Applied, Enforced, Journal, JournalError, ScopeKey, Withheld};
 
 /// What is on the disk, and not yet seen by readers. Made only here.
 pub(crate) struct Persisted {
@@ -19,38 +19,79 @@ pub(crate) struct Persisted {
     pub(super) obsolete: Vec<Digest>,
 }
 
+/// What came of writing a CRL.
+pub(crate) enum Written {
+    /// It is to be enforced, with those that it is joined with.
+    Whole(Persisted),
+    /// One that it is joined with is lost: nothing is to be enforced.
+    Part(Withheld),
+}
+
+/// What stands when a CRL's turn comes.
+#[derive(Default)]
+pub(crate) struct Before {
+    /// What is enforced.
+    pub held: Option<Enforced>,
+    /// What is not, for want of a file.
+    pub withheld: Option<Withheld>,
+}
+
+/// Two figures of the audit record: how many entries came and went.
+pub(crate) struct Changed {
+    since: Option<CrlId>,
+    added: u64,
+    removed: u64,
+}
+
 /// Above this many entries the audit record tells sizes instead of exact changes.
 const COUNTED_ENTRIES: usize = 200_000;
 
-/// Writes the CRL's file. A large one takes the disk for long, so it is done before the turn of the scope's mark: other
-/// issuers' CRLs do not wait for it. Without a mark the file says nothing, and is swept at the next start.
-pub(crate) async fn keep(journal: &Arc<Journal>, verified: &Verified) -> Result<(), JournalError> {
+/// Writes the CRL's file, and compares it with what is enforced. A large one takes the disk and the processor for long,
+/// so it is done before the turn of the scope's mark: other issuers' CRLs do not wait for it. Without a mark the file
+/// says nothing, and is swept at the next start.
+pub(crate) async fn keep(
+    journal: &Arc<Journal>,
+    verified: &Verified,
+    held: Option<Enforced>,
+) -> Result<Changed, JournalError> {
     let (journal, crl) = (journal.clone(), verified.crl().clone());
-    standing_back(crl.der().len(), move || journal.keep_crl(&crl)).await
+    standing_back(crl.der().len(), move || {
+        journal.keep_crl(&crl)?;
+        Ok(changed(held.map(|held| held.crl).as_ref(), &crl))
+    })
+    .await
 }
 
 /// Writes what is to be enforced next, and an audit record of how it came to be.
 pub(crate) async fn persist(
     journal: &Arc<Journal>,
     verified: Verified,
-    held: Option<&Enforced>,
-    told_on: &str,
-    arrived: Instant,
+    before: &Before,
+    changed: Changed,
+    (told_on, arrived): (&str, Instant),
     clock: &Clock,
-) -> Result<Persisted, JournalError> {
+) -> Result<Written, JournalError> {
     let scope = verified.scope();
     let (crl, signer, source) = verified.into_parts();
-    let (before, after) = (held.map(|held| held.crl.clone()), crl.clone());
-    let next = join(held, crl, signer, clock.now_ms(), source);
-    let (journal, told_by, kept) = (journal.clone(), told_on.to_owned(), next.clone());
+    let (added, removed) = changed.since(before.held.as_ref().map(|held| &held.crl), &crl);
+    let Joined { highest, others, lost } = join(before, crl);
+    let (journal, told_by, at_ms) = (journal.clone(), told_on.to_owned(), clock.now_ms());
+    if !lost.is_empty() {
+        let crls = std::iter::once(highest).chain(others).collect();
+        let withheld = Withheld { crls, lost };
+        let kept = withheld.clone();
+        blocking(move || journal.withhold(&scope, &kept, &signer, at_ms)).await?;
+        return Ok(Written::Part(withheld));
+    }
+    let next = Enforced { crl: highest, conflicting: others, signer, applied_at_ms: at_ms, source };
+    let kept = next.clone();
     let write = move || {
-        let (added, removed) = changes(before.as_ref(), &after);
         journal.apply(&Applied {
             scope,
             crl: &kept.crl,
             conflicting: &kept.conflicting,
             signer: &kept.signer,
-            at_ms: kept.applied_at_ms,
+            at_ms,
             told_by,
             source: kept.source,
             added,
@@ -59,37 +100,51 @@ pub(crate) async fn persist(
         })
     };
     let obsolete = blocking(write).await?;
-    Ok(Persisted { scope, next, obsolete })
+    Ok(Written::Whole(Persisted { scope, next, obsolete }))
+}
+/// CRLs of a scope of which none supersedes another.
+struct Joined {
+    highest: Crl,
+    /// The others that are at hand, the highest first.
+    others: Vec<Crl>,
+    /// Where those stand that are not.
+    lost: Vec<CrlOrder>,
 }
 
-/// What is enforced once `crl` has come: all that no other supersedes, the highest first. Any multiset of CRLs, in any
-/// order, joins to the same (PROMISES, I4).
-fn join(
-    held: Option<&Enforced>,
-    crl: Crl,
-    signer: Vec<u8>,
-    applied_at_ms: i64,
-    source: revocast_messages::Source,
-) -> Enforced {
-    let mut all: Vec<Crl> = held.into_iter().flat_map(Enforced::crls).cloned().collect();
+/// What stands once `crl` has come: all that no other supersedes. Any multiset of CRLs, in any order, joins to the same
+/// (PROMISES, I4), and one that is lost has its place as if it were at hand.
+fn join(before: &Before, crl: Crl) -> Joined {
+    let held = before.held.iter().flat_map(Enforced::crls);
+    let (at_hand, lost) =
+        before.withheld.as_ref().map_or((&[][..], &[][..]), |it| (&it.crls[..], &it.lost[..]));
+    let mut all: Vec<Crl> = held.chain(at_hand).cloned().collect();
     all.push(crl.clone());
-    let orders: Vec<CrlOrder> = all.iter().map(Crl::order).collect();
-    all.retain(|one| !orders.iter().any(|other| supersedes(other, &one.order())));
+    let mut lost: Vec<CrlOrder> = lost.iter().copied().filter(|lost| lost.id != crl.id()).collect();
+    let orders: Vec<CrlOrder> = all.iter().map(Crl::order).chain(lost.iter().copied()).collect();
+    let stands = |one: &CrlOrder| !orders.iter().any(|other| supersedes(other, one));
+    all.retain(|one| stands(&one.order()));
+    lost.retain(stands);
+    lost.truncate(MAX_CONFLICTING + 1);
     all.sort_by_key(|one| std::cmp::Reverse(one.order()));
     let mut left = all.into_iter();
-    // What just came is superseded by nothing that is held, or it would not have come this far.
+    // What just came is superseded by nothing that stands, or it would not have come this far.
     let highest = left.next().unwrap_or(crl);
-    Enforced {
-        crl: highest,
-        conflicting: left.take(MAX_CONFLICTING).collect(),
-        signer,
-        applied_at_ms,
-        source,
+    Joined { highest, others: left.take(MAX_CONFLICTING).collect(), lost }
+}
+
+impl Changed {
+    /// Exact, if what they were counted against is still what stands; else sizes.
+    fn since(&self, old: Option<&Crl>, new: &Crl) -> (u64, u64) {
+        match old {
+            _ if self.since == old.map(Crl::id) => (self.added, self.removed),
+            Some(old) => sizes(old, new),
+            None => (new.entries() as u64, 0),
+        }
     }
 }
 
-fn changes(old: Option<&Crl>, new: &Crl) -> (u64, u64) {
-    match old {
+fn changed(old: Option<&Crl>, new: &Crl) -> Changed {
+    let (added, removed) = match old {
         None => (new.entries() as u64, 0),
         Some(old)
             if new.kind() == CrlKind::Complete && old.entries().max(new.entries()) <= COUNTED_ENTRIES =>
@@ -97,11 +152,14 @@ fn changes(old: Option<&Crl>, new: &Crl) -> (u64, u64) {
             let changes = Changes::between(old, new);
             (changes.revoked.len() as u64, (changes.dropped.len() + changes.released.len()) as u64)
         }
-        Some(old) => {
-            let (before, after) = (old.entries() as u64, new.entries() as u64);
-            (after.saturating_sub(before), before.saturating_sub(after))
-        }
-    }
+        Some(old) => sizes(old, new),
+    };
+    Changed { since: old.map(Crl::id), added, removed }
+}
+
+fn sizes(old: &Crl, new: &Crl) -> (u64, u64) {
+    let (before, after) = (old.entries() as u64, new.entries() as u64);
+    (after.saturating_sub(before), before.saturating_sub(after))
 }
 
 #[cfg(test)]
@@ -111,7 +169,7 @@ mod tests {
     use revocast_pki::asn1::Time;
     use revocast_pki::mint::{CrlTemplate, KeyKind, RevokedEntry, SigningKey, name};
 
-    use super::super::dedup::{Standing, standing};
+    use super::super::dedup::{Standing, standing, standing_to_withheld};
     use super::*;
 
     /// A CRL of this number and time that revokes one serial number.
@@ -124,15 +182,43 @@ mod tests {
         Crl::decode(template.sign([RevokedEntry::new(&[serial], at)], key).unwrap()).unwrap()
     }
 
-    /// What is enforced after these, in this order: by identity, the highest first.
-    fn enforced_after(crls: &[Crl]) -> Vec<revocast_pki::identity::CrlId> {
-        let mut enforced: Option<Enforced> = None;
+    fn enforced(joined: Joined) -> Enforced {
+        let Joined { highest, others, lost } = joined;
+        assert!(lost.is_empty());
+        let (crl, conflicting) = (highest, others);
+        Enforced { crl, conflicting, signer: Vec::new(), applied_at_ms: 0, source: Source::Inline }
+    }
+
+    /// What stands after these, in this order, if those of the number `lost` get lost as they come: what is at hand, the
+    /// highest first, and what is lost.
+    fn standing_after(crls: &[Crl], lost: Option<u64>) -> (Vec<CrlId>, Vec<CrlId>) {
+        let mut before =
+            Before { held: None, withheld: Some(Withheld { crls: Vec::new(), lost: Vec::new() }) };
         for crl in crls {
-            if standing(enforced.as_ref(), &crl.order()).is_news() {
-                enforced = Some(join(enforced.as_ref(), crl.clone(), Vec::new(), 0, Source::Inline));
+            let Some(withheld) = &before.withheld else { break };
+            if standing_to_withheld(withheld, &crl.order()).is_news() {
+                let Joined { highest, others, lost: mut gone } = join(&before, crl.clone());
+                let (kept, goes): (Vec<Crl>, Vec<Crl>) = std::iter::once(highest)
+                    .chain(others)
+                    .partition(|one| lost.is_none_or(|lost| one.number() != Some(lost.into())));
+                gone.extend(goes.iter().map(Crl::order));
+                before.withheld = Some(Withheld { crls: kept, lost: gone });
             }
         }
-        enforced.iter().flat_map(Enforced::crls).map(Crl::id).collect()
+        let Withheld { crls, mut lost } = before.withheld.unwrap();
+        lost.sort_unstable();
+        (crls.iter().map(Crl::id).collect(), lost.iter().map(|order| order.id).collect())
+    }
+
+    /// What is enforced after these, in this order: by identity, the highest first.
+    fn enforced_after(crls: &[Crl]) -> Vec<CrlId> {
+        let mut before = Before::default();
+        for crl in crls {
+            if standing(before.held.as_ref(), &crl.order()).is_news() {
+                before.held = Some(enforced(join(&before, crl.clone())));
+            }
+        }
+        before.held.iter().flat_map(Enforced::crls).map(Crl::id).collect()
     }
 
     proptest! {
@@ -153,6 +239,14 @@ mod tests {
             let mut shuffled: Vec<Crl> = crls.iter().chain(&crls).cloned().collect();
             fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
             prop_assert_eq!(enforced_after(&shuffled), enforced_after(&crls));
+            // The same where files get lost, each as soon as it is written.
+            let with_losses = standing_after(&crls, Some(2));
+            prop_assert_eq!(standing_after(&shuffled, Some(2)), with_losses.clone());
+            let mut all = [with_losses.0, with_losses.1].concat();
+            let mut whole = enforced_after(&crls);
+            all.sort_unstable();
+            whole.sort_unstable();
+            prop_assert_eq!(all, whole);
         }
     }
 
@@ -167,11 +261,29 @@ mod tests {
         assert_eq!(enforced_after(&[late, high, next.clone()]), [next.id()]);
     }
 
+    /// I5.
+    #[test]
+    fn of_two_that_are_joined_the_one_at_hand_waits_for_the_lost_one_or_for_what_supersedes_both() {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let (here, gone) = (minted(&key, (3, 0, 1)), minted(&key, (3, 0, 2)));
+        let withheld = Some(Withheld { crls: vec![here.clone()], lost: vec![gone.order()] });
+        let before = Before { held: None, withheld };
+        let another = join(&before, minted(&key, (3, 0, 3)));
+        assert_eq!(another.lost, [gone.order()], "joined with both, and still not whole");
+        let whole = enforced(join(&before, gone.clone()));
+        assert!(whole.holds(here.id()) && whole.holds(gone.id()));
+        let next = minted(&key, (4, 0, 4));
+        assert_eq!(
+            enforced(join(&before, next.clone())).crls().map(Crl::id).collect::<Vec<_>>(),
+            [next.id()]
+        );
+    }
+
     #[test]
     fn a_crl_that_was_superseded_is_no_news() {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let (old, new) = (minted(&key, (1, 0, 1)), minted(&key, (2, 0, 1)));
-        let enforced = join(None, new.clone(), Vec::new(), 0, Source::Inline);
+        let enforced = enforced(join(&Before::default(), new.clone()));
         assert_eq!(standing(Some(&enforced), &old.order()), Standing::Older);
         assert_eq!(standing(Some(&enforced), &new.order()), Standing::Held);
     }

@@ -1,10 +1,13 @@
 //! Step 8: tells the fleet what is enforced, of the issuers that the validator subscribes to. A receipt that cannot be
-//! told now is told later; of one scope only the newest matters.
+//! told now is told later; of one scope only the newest matters, and what has just come to be enforced is told before
+//! what was enforced already.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use revocast_bus::Bus;
 use revocast_faults::fail_point;
 use revocast_messages::{Instance, Receipt, Source, encode, subjects};
@@ -24,6 +27,8 @@ pub(crate) struct Told {
     pub applied_at_ms: i64,
     pub source: Source,
     pub took_us: u64,
+    /// It was enforced before.
+    pub again: bool,
 }
 
 impl Told {
@@ -36,6 +41,7 @@ impl Told {
             applied_at_ms: enforced.applied_at_ms,
             source: enforced.source,
             took_us: 0,
+            again: true,
         }
     }
 }
@@ -51,19 +57,60 @@ pub(crate) struct Receipts {
     events: Events,
 }
 
+/// What waits, also while it is being told: only the broker's word ends the waiting.
 #[derive(Default)]
 struct Waiting {
-    told: HashMap<ScopeKey, Told>,
+    /// Counts what came.
+    count: u64,
+    told: HashMap<ScopeKey, (Turn, Told)>,
+    queue: BTreeMap<Turn, ScopeKey>,
     about: Audience,
 }
 
+/// What is told again comes after all else.
+type Turn = (bool, u64);
+
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Told at once; the others wait for their turn.
+const UNDER_WAY: usize = 64;
+
+impl Waiting {
+    /// Takes the place of what waits of the same scope.
+    fn insert(&mut self, told: Told) {
+        self.count += 1;
+        let turn = (told.again, self.count);
+        if let Some((before, _)) = self.told.insert(told.scope, (turn, told.clone())) {
+            self.queue.remove(&before);
+        }
+        self.queue.insert(turn, told.scope);
+    }
+
+    /// The first whose scope is not being told of.
+    fn next(&self, busy: &HashSet<ScopeKey>) -> Option<(Turn, Told)> {
+        let scope = self.queue.values().find(|scope| !busy.contains(scope))?;
+        self.told.get(scope).cloned()
+    }
+
+    /// Nothing is told of those who are not among whom it is told of.
+    fn forget_strangers(&mut self) {
+        let Waiting { told, queue, about, .. } = self;
+        told.retain(|scope, _| is_about(about, scope));
+        queue.retain(|_, scope| is_about(about, scope));
+    }
+
+    /// It was told, unless another has taken its place since.
+    fn remove(&mut self, turn: Turn) {
+        if let Some(scope) = self.queue.remove(&turn) {
+            self.told.remove(&scope);
+        }
+    }
+}
 
 impl Receipts {
     /// Receipts whose telling is told to `events`.
     pub(crate) fn new(about: Audience, events: Events) -> Receipts {
-        let waiting = Waiting { told: HashMap::new(), about };
+        let waiting = Waiting { about, ..Waiting::default() };
         Receipts { waiting: Arc::new(Mutex::new(waiting)), events, ..Receipts::default() }
     }
 
@@ -71,7 +118,7 @@ impl Receipts {
     pub(crate) fn tell(&self, told: Told) {
         let mut waiting = self.lock();
         if is_about(&waiting.about, &told.scope) {
-            waiting.told.insert(told.scope, told);
+            waiting.insert(told);
             self.arrived.notify_one();
         }
     }
@@ -81,8 +128,7 @@ impl Receipts {
     pub(crate) fn follow(&self, about: Audience, live: &Live) {
         let mut waiting = self.lock();
         let before = std::mem::replace(&mut waiting.about, about);
-        let Waiting { told, about } = &mut *waiting;
-        told.retain(|scope, _| is_about(about, scope));
+        waiting.forget_strangers();
         let joined: Vec<ScopeKey> =
             live.scope_keys().into_iter().filter(|scope| !is_about(&before, scope)).collect();
         drop(waiting);
@@ -104,24 +150,42 @@ impl Receipts {
         }
     }
 
-    /// Publishes all that waits; `false` if something is left. At most one try each.
+    /// Publishes all that waits; `false` if something is left. Begins nothing more once one failed.
     pub(crate) async fn flush(&self, bus: &Bus, validator: &Instance) -> bool {
-        let waiting: Vec<Told> = self.lock().told.drain().map(|(_, told)| told).collect();
-        let mut clean = true;
-        let publishing = waiting.into_iter().map(|told| async move {
-            let published = publish_one(bus, validator, &told).await;
-            (told, published)
-        });
-        for (told, published) in futures::future::join_all(publishing).await {
-            if published {
-                self.events.tell(Event::Receipt { scope: told.scope, crl_id: told.crl_id });
-            } else {
-                clean = false;
-                // A newer one may have been handed over in the meantime.
-                self.lock().told.entry(told.scope).or_insert(told);
+        self.flush_by(|told| publish_one(bus, validator, told)).await
+    }
+
+    async fn flush_by<F: Future<Output = bool>>(&self, publish: impl Fn(Told) -> F) -> bool {
+        let (mut busy, mut clean) = (HashSet::new(), true);
+        let mut telling = FuturesUnordered::new();
+        loop {
+            while clean
+                && telling.len() < UNDER_WAY
+                && let Some((turn, told)) = self.next(&busy)
+            {
+                busy.insert(told.scope);
+                let publishing = publish(told.clone());
+                telling.push(async move { (publishing.await, turn, told) });
+            }
+            if telling.is_empty() {
+                return clean;
+            }
+            tokio::select! {
+                Some((published, turn, told)) = telling.next() => {
+                    busy.remove(&told.scope);
+                    clean &= published;
+                    if published {
+                        self.lock().remove(turn);
+                        self.events.tell(Event::Receipt { scope: told.scope, crl_id: told.crl_id });
+                    }
+                }
+                () = self.arrived.notified(), if clean => {}
             }
         }
-        clean
+    }
+
+    fn next(&self, busy: &HashSet<ScopeKey>) -> Option<(Turn, Told)> {
+        self.lock().next(busy)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -134,7 +198,7 @@ fn is_about(about: &Audience, scope: &ScopeKey) -> bool {
 }
 
 /// `true` when it was published, or never can be.
-async fn publish_one(bus: &Bus, validator: &Instance, told: &Told) -> bool {
+async fn publish_one(bus: &Bus, validator: &Instance, told: Told) -> bool {
     let (issuer, scope, kind) = told.scope;
     let receipt = Receipt {
         validator: validator.clone(),
@@ -162,5 +226,71 @@ async fn publish_one(bus: &Bus, validator: &Instance, told: &Told) -> bool {
             warn!(%error, "a receipt cannot be told");
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
+
+    use super::*;
+
+    fn told(scope: u8, number: u64, again: bool) -> Told {
+        Told {
+            scope: (IssuerId([1; 16]), ScopeId([scope; 16]), CrlKind::Complete),
+            number: Some(number.into()),
+            crl_id: CrlId([scope; 32]),
+            applied_at_ms: 0,
+            source: Source::Inline,
+            took_us: 0,
+            again,
+        }
+    }
+
+    /// What is told, in its order, while `came` comes in the midst of it.
+    async fn tell_all(receipts: &Receipts, came: Option<Told>) -> Vec<(u8, Option<CrlNumber>)> {
+        let (heard, came) = (RefCell::new(Vec::new()), RefCell::new(came));
+        let clean = receipts
+            .flush_by(|told| {
+                heard.borrow_mut().push((told.scope.1.0[0], told.number));
+                let came = came.borrow_mut().take();
+                came.into_iter().for_each(|came| receipts.tell(came));
+                async { true }
+            })
+            .await;
+        assert!(clean);
+        heard.into_inner()
+    }
+
+    #[tokio::test]
+    async fn what_is_new_is_told_before_what_is_told_again() {
+        let receipts = Receipts::default();
+        (0..200).for_each(|scope| receipts.tell(told(scope, 1, true)));
+        receipts.tell(told(250, 1, false));
+        let heard = tell_all(&receipts, Some(told(251, 1, false))).await;
+        assert_eq!((heard.len(), heard[0].0), (202, 250));
+        let nth = heard.iter().position(|(scope, _)| *scope == 251).unwrap();
+        assert!(nth <= UNDER_WAY, "it waited for {nth}");
+    }
+
+    #[tokio::test]
+    async fn of_one_scope_the_newer_is_told_after_the_older_and_never_lost() {
+        let receipts = Receipts::default();
+        receipts.tell(told(1, 1, true));
+        let heard = tell_all(&receipts, Some(told(1, 2, false))).await;
+        assert_eq!(heard, [(1, Some(1.into())), (1, Some(2.into()))]);
+        assert!(receipts.lock().told.is_empty() && receipts.lock().queue.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_broker_has_not_confirmed_waits_however_the_telling_ended() {
+        let receipts = Receipts::default();
+        (0..3).for_each(|scope| receipts.tell(told(scope, 1, false)));
+        assert!(!receipts.flush_by(|told| async move { told.scope.1.0[0] != 1 }).await);
+        let breaking_off = receipts.flush_by(|_| std::future::pending());
+        assert!(tokio::time::timeout(Duration::from_millis(10), breaking_off).await.is_err());
+        assert_eq!(tell_all(&receipts, None).await, [(1, Some(1.into()))]);
     }
 }

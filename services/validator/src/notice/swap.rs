@@ -37,6 +37,7 @@ impl Swapped {
             applied_at_ms: self.applied_at_ms,
             source: self.source,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            again: false,
         }
     }
 }
@@ -44,7 +45,6 @@ impl Swapped {
 /// Makes what is on the disk what readers see.
 pub(crate) fn swap(live: &Live, persisted: Persisted, counts: &Counts) -> Swapped {
     let Persisted { scope, next, obsolete } = persisted;
-    show(&scope, &next, counts);
     let swapped = Swapped {
         scope,
         crl_id: next.crl.id(),
@@ -53,7 +53,9 @@ pub(crate) fn swap(live: &Live, persisted: Persisted, counts: &Counts) -> Swappe
         source: next.source,
         obsolete,
     };
-    live.swap(scope, next);
+    live.swap(scope, next.clone());
+    // Beside the readers' way: they see it already.
+    show(&scope, &next, counts);
     swapped
 }
 

@@ -19,12 +19,13 @@ use super::dedup::{self, Standing};
 use super::failures::{Failures, left_to, stopping};
 use super::intake;
 use super::owed::{self, Debts, Missing};
-use super::persist::{keep, persist};
+use super::persist::{Before, Written, keep, persist};
 use super::plan::{Repositories, Step, plan, plan_repositories};
 use super::receipt::Receipts;
 use super::sources::Sources;
 use super::swap::swap;
 use super::verify::{Unverified, Verified, Verifier};
+use crate::disk::Disk;
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::polling::{Board, Found, Telling, urls};
@@ -40,6 +41,8 @@ pub(crate) enum Outcome {
     Learned,
     /// It says nothing new.
     Obsolete,
+    /// Its CRL is kept; nothing is enforced until the one comes again that it is joined with, and that was lost.
+    Withheld,
     /// It cannot be finished now.
     Owed(Missing),
     /// It can never be finished.
@@ -53,6 +56,7 @@ impl Outcome {
             Outcome::Applied => "applied",
             Outcome::Learned => "learned",
             Outcome::Obsolete => "obsolete",
+            Outcome::Withheld => "withheld",
             Outcome::Owed(_) => "owed",
             Outcome::Aside { .. } => "aside",
         }
@@ -95,6 +99,8 @@ pub(crate) struct Walk {
     pub counts: Counts,
     pub events: Events,
     pub clock: Clock,
+    /// What is known of our own disk.
+    pub disk: Disk,
     /// Index building and signature checks that may run at once.
     pub gate: Semaphore,
     /// Persist and swap are one step at a time, so that marks and readers agree.
@@ -134,7 +140,7 @@ impl Walk {
                 }
             }
             Outcome::Learned => self.debts.certificate_came(),
-            Outcome::Applied | Outcome::Obsolete | Outcome::Aside { .. } => {}
+            Outcome::Applied | Outcome::Obsolete | Outcome::Withheld | Outcome::Aside { .. } => {}
         }
         Ok(outcome)
     }
@@ -292,10 +298,10 @@ impl Walk {
         self.standing(scope, self.live.enforced(scope).as_ref(), order).is_news()
     }
 
-    /// Where a CRL stands to what is enforced; where nothing is, to the mark, whose file may have been damaged.
+    /// Where a CRL stands to what is enforced; where nothing is, to the marks, whose files may have been damaged.
     fn standing(&self, scope: &ScopeKey, held: Option<&Enforced>, order: &CrlOrder) -> Standing {
-        match (held, self.live.mark(scope)) {
-            (None, Some(mark)) => dedup::standing_to_mark(&mark, order),
+        match (held, self.live.withheld(scope)) {
+            (None, Some(withheld)) => dedup::standing_to_withheld(&withheld, order),
             (held, _) => dedup::standing(held, order),
         }
     }
@@ -307,11 +313,15 @@ impl Walk {
         told_on: &str,
         arrived: Instant,
     ) -> Result<Outcome, JournalError> {
-        let scope = verified.scope();
-        keep(&self.journal, &verified).await?;
+        let (scope, order) = (verified.scope(), verified.crl().order());
+        let held = self.live.enforced(&scope);
+        if !self.standing(&scope, held.as_ref(), &order).is_news() {
+            return Ok(Outcome::Obsolete);
+        }
+        let changed = keep(&self.journal, &verified, held).await?;
         let _one_at_a_time = self.applying.lock().await;
         let held = self.live.enforced(&scope);
-        let standing = self.standing(&scope, held.as_ref(), &verified.crl().order());
+        let standing = self.standing(&scope, held.as_ref(), &order);
         if !standing.is_news() {
             return Ok(Outcome::Obsolete);
         }
@@ -323,8 +333,17 @@ impl Walk {
             self.counts.conflicts.add_one(&[]);
             warn!(crl = %verified.crl().id(), "two CRLs of one number, or a lower number at a later time: what either revokes is revoked");
         }
-        let persisted =
-            persist(&self.journal, verified, held.as_ref(), told_on, arrived, &self.clock).await?;
+        let before = Before { withheld: self.live.withheld(&scope).filter(|_| held.is_none()), held };
+        let written =
+            persist(&self.journal, verified, &before, changed, (told_on, arrived), &self.clock).await?;
+        let persisted = match written {
+            Written::Whole(persisted) => persisted,
+            Written::Part(withheld) => {
+                warn!(issuer = %scope.0, scope = %scope.1, lost = withheld.lost.len(), "a CRL is kept, and nothing enforced: one that it is joined with is lost");
+                self.live.withhold(scope, withheld);
+                return Ok(Outcome::Withheld);
+            }
+        };
         fail_point!("swap");
         let applied = swap(&self.live, persisted, &self.counts);
         fail_point!("swapped");
@@ -338,10 +357,10 @@ impl Walk {
         );
         self.receipts.tell(applied.receipt(took));
         let journal = self.journal.clone();
-        let octets = held.as_ref().map_or(0, |held| held.crl.der().len());
+        let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());
         tokio::spawn(standing_back(octets, move || {
             // The last hold on tens of megabytes is let go beside the runtime, too.
-            drop(held);
+            drop(before);
             journal.forget(&applied.obsolete)
         }));
         Ok(Outcome::Applied)

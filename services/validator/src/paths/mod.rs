@@ -38,7 +38,7 @@ use crate::question::cache::{Cache, Key};
 use crate::question::flight::Flights;
 use crate::question::policy::{Effective, Policy};
 use crate::question::search::Found;
-use share::Offer;
+pub(crate) use share::Offer;
 use wanted::{Target, Wanted};
 
 /// Newly found paths that may wait to be told; beyond, they are only kept.

@@ -24,6 +24,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::config::ValidatorConfig;
+use crate::disk::Disk;
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::notice::aside::Aside;
@@ -62,7 +63,7 @@ pub struct Played {
     pub sequence: u64,
     /// When the broker stored it: milliseconds since the Unix epoch.
     pub stored_at_ms: i64,
-    /// `applied`, `learned`, `obsolete`, `owed` or `aside`.
+    /// `applied`, `learned`, `obsolete`, `withheld`, `owed` or `aside`.
     pub outcome: &'static str,
     /// Why it was not applied.
     pub why: Option<String>,
@@ -149,6 +150,7 @@ impl Simulation {
             counts,
             events,
             clock: clock.clone(),
+            disk: Disk::default(),
             gate: tokio::sync::Semaphore::new(1),
             applying: tokio::sync::Mutex::new(()),
         };
@@ -201,7 +203,7 @@ impl Simulation {
             why: match outcome {
                 Outcome::Owed(missing) => Some(missing.why),
                 Outcome::Aside { why, .. } => Some(why),
-                Outcome::Applied | Outcome::Learned | Outcome::Obsolete => None,
+                Outcome::Applied | Outcome::Learned | Outcome::Obsolete | Outcome::Withheld => None,
             },
             enforced: self.news(),
             state: self.digest(),

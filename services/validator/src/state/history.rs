@@ -194,11 +194,11 @@ fn superseded(connection: &Connection) -> Result<Vec<Superseded>, JournalError> 
 /// Within the transaction of an apply: what is enforced now, and what no longer is.
 pub(super) fn record(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
     let (issuer, scope, kind) = &applied.scope;
-    connection.execute(
+    let mut superseding = connection.prepare_cached(
         "UPDATE history SET superseded_at_ms = ?4
          WHERE issuer = ?1 AND scope = ?2 AND kind = ?3 AND superseded_at_ms IS NULL",
-        params![issuer.0, scope.0, kind.to_string(), applied.at_ms],
     )?;
+    superseding.execute(params![issuer.0, scope.0, kind.to_string(), applied.at_ms])?;
     for crl in std::iter::once(applied.crl).chain(applied.conflicting) {
         insert(connection, &applied.scope, crl, applied.at_ms)?;
     }
@@ -208,20 +208,20 @@ pub(super) fn record(connection: &Connection, applied: &Applied<'_>) -> Result<(
 /// One that is enforced already keeps the time at which it came.
 fn insert(connection: &Connection, scope: &ScopeKey, crl: &Crl, at_ms: i64) -> Result<(), JournalError> {
     let (issuer, covered, kind) = (scope.0.0, scope.1.0, scope.2.to_string());
-    connection.execute(
+    let mut inserting = connection.prepare_cached(
         "INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)
          ON CONFLICT (issuer, scope, kind, digest) DO UPDATE SET superseded_at_ms = NULL",
-        params![
-            issuer,
-            covered,
-            kind,
-            crl.digest().0,
-            crl.issuer().normal(),
-            i64::try_from(crl.der().len()).unwrap_or(i64::MAX),
-            crl.this_update().unix(),
-            at_ms,
-        ],
     )?;
+    inserting.execute(params![
+        issuer,
+        covered,
+        kind,
+        crl.digest().0,
+        crl.issuer().normal(),
+        i64::try_from(crl.der().len()).unwrap_or(i64::MAX),
+        crl.this_update().unix(),
+        at_ms,
+    ])?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::height;
 use super::history::{self, HistoryConfig};
-use super::live::ScopeKey;
+use super::live::{ScopeKey, Withheld};
 
 const SCHEMA_VERSION: i32 = 1;
 
@@ -47,13 +47,16 @@ CREATE TABLE audit (
 /// schema's version need not change for them.
 const ADDED: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)",
-    height::TABLE,
+    height::TABLES,
     history::TABLES,
     super::polls::TABLE,
 ];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
+
+/// Statements that are kept prepared: all of an apply, and of debts and polls.
+const PREPARED: usize = 32;
 
 /// No debt is put off for so long: one that seems to be was recorded by a clock that has been set back since.
 pub(crate) const LONGEST_DEFERRAL_MS: i64 = 3_600_000;
@@ -92,7 +95,6 @@ pub(crate) struct Applied<'a> {
 pub(crate) struct Mark {
     pub scope: ScopeKey,
     pub digest: Digest,
-    pub conflicting: bool,
     pub signer: Vec<u8>,
     pub applied_at_ms: i64,
 }
@@ -126,6 +128,7 @@ impl Journal {
         let crls = Store::open(&folder.join("crls"))?;
         let mut database = Connection::open(folder.join("journal.db"))?;
         database.busy_timeout(Duration::from_secs(10))?;
+        database.set_prepared_statement_cache_capacity(PREPARED);
         database.pragma_update(None, "journal_mode", "WAL")?;
         database.pragma_update(None, "synchronous", "FULL")?;
         let transaction = database.transaction()?;
@@ -155,28 +158,15 @@ impl Journal {
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
     /// Returns the digests of files that no mark names any more.
     pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
-        let crls =
-            || std::iter::once((applied.crl, false)).chain(applied.conflicting.iter().map(|crl| (crl, true)));
-        for (crl, _) in crls() {
+        let crls = || std::iter::once(applied.crl).chain(applied.conflicting);
+        for crl in crls() {
             self.keep_crl(crl)?;
         }
         let mut database = self.lock();
         let transaction = database.transaction()?;
-        let key = key_parts(&applied.scope);
-        let before = digests(&transaction, &key)?;
-        transaction.execute(
-            "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3",
-            params![key.0, key.1, key.2],
-        )?;
-        let mut kept = Vec::new();
-        for (crl, conflicting) in crls() {
-            transaction.execute(
-                "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![key.0, key.1, key.2, crl.digest().0, conflicting, applied.signer, applied.at_ms],
-            )?;
-            kept.push(crl.digest());
-        }
-        height::raise(&transaction, &applied.scope, &applied.crl.order())?;
+        let before = digests(&transaction, &key_parts(&applied.scope))?;
+        write_marks(&transaction, &applied.scope, crls(), applied.signer, applied.at_ms)?;
+        height::write(&transaction, &applied.scope, crls().map(Crl::order))?;
         audit(&transaction, applied)?;
         if self.history.is_some() {
             history::record(&transaction, applied)?;
@@ -184,17 +174,32 @@ impl Journal {
         fail_point!("mark");
         transaction.commit()?;
         fail_point!("marked");
-        Ok(before.into_iter().filter(|digest| !kept.contains(digest)).collect())
+        Ok(before.into_iter().filter(|digest| !crls().any(|crl| crl.digest() == *digest)).collect())
+    }
+
+    /// Writes what is at hand of a scope of which a CRL is lost, and where all of them stand. Nothing is enforced by it.
+    pub(crate) fn withhold(
+        &self,
+        scope: &ScopeKey,
+        withheld: &Withheld,
+        signer: &[u8],
+        at_ms: i64,
+    ) -> Result<(), JournalError> {
+        for crl in &withheld.crls {
+            self.keep_crl(crl)?;
+        }
+        let mut database = self.lock();
+        let transaction = database.transaction()?;
+        write_marks(&transaction, scope, withheld.crls.iter(), signer, at_ms)?;
+        height::write(&transaction, scope, withheld.orders())?;
+        Ok(transaction.commit()?)
     }
 
     /// Removes files that neither a mark nor the history names any more.
     pub(crate) fn forget(&self, digests: &[Digest]) -> Result<(), JournalError> {
         for digest in digests {
-            let named: bool = self.lock().query_row(
-                "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)",
-                [digest.0],
-                |row| row.get(0),
-            )?;
+            let sql = "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)";
+            let named: bool = self.lock().prepare_cached(sql)?.query_row([digest.0], |row| row.get(0))?;
             if !named {
                 fail_point!("forget");
                 self.crls.remove(*digest)?;
@@ -214,7 +219,7 @@ impl Journal {
     pub(crate) fn marks(&self) -> Result<Vec<Mark>, JournalError> {
         let database = self.lock();
         let mut statement = database.prepare(
-            "SELECT issuer, scope, kind, digest, conflicting, signer, applied_at_ms FROM mark
+            "SELECT issuer, scope, kind, digest, signer, applied_at_ms FROM mark
              ORDER BY kind, issuer, scope, conflicting",
         )?;
         let rows = statement.query_map([], |row| {
@@ -223,9 +228,8 @@ impl Journal {
             Ok(Mark {
                 scope: (IssuerId(row.get(0)?), revocast_pki::identity::ScopeId(row.get(1)?), kind),
                 digest: Digest(row.get(3)?),
-                conflicting: row.get(4)?,
-                signer: row.get(5)?,
-                applied_at_ms: row.get(6)?,
+                signer: row.get(4)?,
+                applied_at_ms: row.get(5)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -255,7 +259,8 @@ impl Journal {
     pub(crate) fn move_checkpoint(&self, stream: &str, position: &Checkpoint) -> Result<(), JournalError> {
         let text = serde_json::to_string(position).unwrap_or_default();
         fail_point!("checkpoint");
-        self.lock().execute("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)", params![stream, text])?;
+        let sql = "INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2)";
+        self.lock().prepare_cached(sql)?.execute(params![stream, text])?;
         fail_point!("checkpointed");
         Ok(())
     }
@@ -280,33 +285,52 @@ fn key_parts(scope: &ScopeKey) -> KeyParts<'_> {
 }
 
 fn digests(connection: &Connection, key: &KeyParts<'_>) -> Result<Vec<Digest>, JournalError> {
-    let mut statement =
-        connection.prepare("SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3")?;
+    let sql = "SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Names the files of a scope's CRLs, the highest first, in the place of those that were named before.
+fn write_marks<'a>(
+    transaction: &Connection,
+    scope: &ScopeKey,
+    crls: impl Iterator<Item = &'a Crl>,
+    signer: &[u8],
+    at_ms: i64,
+) -> Result<(), JournalError> {
+    let key = key_parts(scope);
+    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    transaction.prepare_cached(sql)?.execute(params![key.0, key.1, key.2])?;
+    let sql = "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut inserting = transaction.prepare_cached(sql)?;
+    for (n, crl) in crls.enumerate() {
+        inserting.execute(params![key.0, key.1, key.2, crl.digest().0, n > 0, signer, at_ms])?;
+    }
+    Ok(())
+}
+
 fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
     let (issuer, scope, kind) = &applied.scope;
-    connection.execute(
+    let mut inserting = connection.prepare_cached(
         "INSERT INTO audit (at_ms, issuer, scope, kind, number, digest, told_by, source, added, removed, took_us)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![
-            applied.at_ms,
-            issuer.to_string(),
-            scope.to_string(),
-            kind.to_string(),
-            applied.crl.number().map(|number| number.to_string()),
-            applied.crl.digest().to_string(),
-            applied.told_by,
-            format!("{:?}", applied.source).to_lowercase(),
-            applied.added as i64,
-            applied.removed as i64,
-            applied.took_us as i64,
-        ],
     )?;
+    inserting.execute(params![
+        applied.at_ms,
+        issuer.to_string(),
+        scope.to_string(),
+        kind.to_string(),
+        applied.crl.number().map(|number| number.to_string()),
+        applied.crl.digest().to_string(),
+        applied.told_by,
+        format!("{:?}", applied.source).to_lowercase(),
+        applied.added as i64,
+        applied.removed as i64,
+        applied.took_us as i64,
+    ])?;
     let newest = connection.last_insert_rowid();
-    connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
+    connection.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([newest - MAX_AUDIT])?;
     Ok(())
 }
 

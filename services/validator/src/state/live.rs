@@ -50,18 +50,35 @@ pub(crate) struct Enforced {
 
 impl Enforced {
     /// Where all of them stand.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = CrlOrder> {
+    pub(crate) fn orders(&self) -> impl Iterator<Item = CrlOrder> + Clone {
         self.crls().map(Crl::order)
     }
 
     /// The highest CRL, then those that conflict with it.
-    pub(crate) fn crls(&self) -> impl Iterator<Item = &Crl> {
+    pub(crate) fn crls(&self) -> impl Iterator<Item = &Crl> + Clone {
         std::iter::once(&self.crl).chain(&self.conflicting)
     }
 
     /// Whether this CRL is among those enforced.
     pub(crate) fn holds(&self, id: CrlId) -> bool {
         self.crls().any(|crl| crl.id() == id)
+    }
+}
+
+/// Joined CRLs of a scope of which some are lost, their files gone or damaged. What a lost one revokes is not known, so
+/// nothing is enforced until it comes again, or another that supersedes it.
+#[derive(Clone)]
+pub(crate) struct Withheld {
+    /// Those that are at hand.
+    pub crls: Vec<Crl>,
+    /// Where the lost ones stand.
+    pub lost: Vec<CrlOrder>,
+}
+
+impl Withheld {
+    /// Where all of them stand, at hand or lost.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = CrlOrder> + Clone {
+        self.crls.iter().map(Crl::order).chain(self.lost.iter().copied())
     }
 }
 
@@ -91,8 +108,8 @@ pub(crate) struct Live {
     told: DashMap<CertId, (Certificate, ToldBy)>,
     /// Counts what was swapped in and learned.
     generation: AtomicU64,
-    /// Where the marks stood at start; written then only, so bounded by the journal.
-    marks: DashMap<ScopeKey, CrlOrder>,
+    /// Scopes that are not enforced for want of a file; put in at start only, so bounded by the journal.
+    withheld: DashMap<ScopeKey, Withheld>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
 }
@@ -106,7 +123,7 @@ impl Live {
             certificates: AtomicUsize::new(0),
             told: DashMap::new(),
             generation: AtomicU64::new(0),
-            marks: DashMap::new(),
+            withheld: DashMap::new(),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
     }
@@ -147,6 +164,7 @@ impl Live {
         *listed = Listed { scopes, crls: crls.into() };
         drop(listed);
         self.scopes.insert(scope, enforced);
+        self.withheld.remove(&scope);
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -156,14 +174,14 @@ impl Live {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Says where the mark of a scope stands, whether its CRL can still be read or not.
-    pub(crate) fn remember_mark(&self, scope: ScopeKey, order: CrlOrder) {
-        self.marks.insert(scope, order);
+    /// Says what is missing of a scope that is not enforced for the want of it.
+    pub(crate) fn withhold(&self, scope: ScopeKey, withheld: Withheld) {
+        self.withheld.insert(scope, withheld);
     }
 
-    /// Where the mark of a scope stood at start.
-    pub(crate) fn mark(&self, scope: &ScopeKey) -> Option<CrlOrder> {
-        self.marks.get(scope).map(|mark| *mark)
+    /// What is missing of a scope that is not enforced for the want of it.
+    pub(crate) fn withheld(&self, scope: &ScopeKey) -> Option<Withheld> {
+        self.withheld.get(scope).map(|withheld| withheld.clone())
     }
 
     /// Takes in a certificate that may help to build paths; tells whether it was new.

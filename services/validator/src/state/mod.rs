@@ -11,4 +11,4 @@ mod polls;
 pub(crate) use debts::DebtId;
 pub use history::HistoryConfig;
 pub(crate) use journal::{Applied, Journal, JournalError, Mark, Owed};
-pub(crate) use live::{Enforced, Live, ScopeKey};
+pub(crate) use live::{Enforced, Live, ScopeKey, Withheld};
