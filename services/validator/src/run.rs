@@ -282,7 +282,7 @@ impl Core {
             clock: self.context.clock.clone(),
             disk: Disk::new(self.context.health.clone()),
             gate: Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)),
-            applying: tokio::sync::Mutex::new(()),
+            applying: Arc::default(),
         });
         (walk, waiting, (telling, found))
     }

@@ -18,7 +18,7 @@ pub fn every(period: Duration) -> Interval {
 }
 
 /// From so many octets on work on them takes milliseconds and more.
-const LARGE: usize = 1 << 20;
+pub const LARGE: usize = 1 << 20;
 
 /// What is large yields to everything else of this machine that wants the processor: about a tenth is left to it.
 #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@
 //! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced. What
 //!    [`failures`] there were says whether the notice is owed or put aside
 //! 6. [`persist`]: files and high-water mark on the disk
-//! 7. [`swap`]: readers see it from here on
+//! 7. [`swap`]: readers see it from here on; with step 6 it is one [`turn`] at a time
 //! 8. [`receipt`]: tell the fleet
 //! 9. [`checkpoint`]: past notices that are done with
 //!
@@ -29,6 +29,7 @@ pub(crate) mod receipt;
 mod schedule;
 pub(crate) mod sources;
 pub(crate) mod swap;
+mod turn;
 pub(crate) mod verify;
 mod walk;
 

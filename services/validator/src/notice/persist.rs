@@ -1,9 +1,7 @@
 //! Step 6: files and high-water mark on the disk, before any reader sees the CRL.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use revocast_daemon::{Clock, blocking, standing_back};
 use revocast_pki::crl::{Changes, Crl};
 use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, Digest};
 
@@ -46,62 +44,49 @@ pub(crate) struct Changed {
 /// Above this many entries the audit record tells sizes instead of exact changes.
 const COUNTED_ENTRIES: usize = 200_000;
 
-/// Writes the CRL's file, and compares it with what is enforced. A large one takes the disk and the processor for long,
-/// so it is done before the turn of the scope's mark: other issuers' CRLs do not wait for it. Without a mark the file
-/// says nothing, and is swept at the next start.
-pub(crate) async fn keep(
-    journal: &Arc<Journal>,
-    verified: &Verified,
-    held: Option<Enforced>,
-) -> Result<Changed, JournalError> {
-    let (journal, crl) = (journal.clone(), verified.crl().clone());
-    standing_back(crl.der().len(), move || {
-        journal.keep_crl(&crl)?;
-        Ok(changed(held.map(|held| held.crl).as_ref(), &crl))
-    })
-    .await
+/// Writes the CRL's file, and compares it with what is enforced. Done before the turn of the scope's mark: other issuers'
+/// CRLs do not wait for the disk and the processor that a large one takes. Without a mark the file says nothing, and is
+/// swept at the next start. Blocks.
+pub(crate) fn keep(journal: &Journal, crl: &Crl, held: Option<&Crl>) -> Result<Changed, JournalError> {
+    journal.keep_crl(crl)?;
+    Ok(changed(held, crl))
 }
 
-/// Writes what is to be enforced next, and an audit record of how it came to be.
-pub(crate) async fn persist(
-    journal: &Arc<Journal>,
+/// Writes what is to be enforced next, and an audit record of how it came to be. Blocks.
+pub(crate) fn persist(
+    journal: &Journal,
     verified: Verified,
     before: &Before,
-    changed: Changed,
+    changed: &Changed,
     (told_on, arrived): (&str, Instant),
-    clock: &Clock,
+    at_ms: i64,
 ) -> Result<Written, JournalError> {
     let scope = verified.scope();
     let (crl, signer, source) = verified.into_parts();
     let (added, removed) = changed.since(before.held.as_ref().map(|held| &held.crl), &crl);
     let Joined { highest, others, lost } = join(before, crl);
-    let (journal, told_by, at_ms) = (journal.clone(), told_on.to_owned(), clock.now_ms());
     if !lost.is_empty() {
         let crls = std::iter::once(highest).chain(others).collect();
         let withheld = Withheld { crls, lost };
-        let kept = withheld.clone();
-        blocking(move || journal.withhold(&scope, &kept, &signer, at_ms)).await?;
+        journal.withhold(&scope, &withheld, &signer, at_ms)?;
         return Ok(Written::Part(withheld));
     }
     let next = Enforced { crl: highest, conflicting: others, signer, applied_at_ms: at_ms, source };
-    let kept = next.clone();
-    let write = move || {
-        journal.apply(&Applied {
-            scope,
-            crl: &kept.crl,
-            conflicting: &kept.conflicting,
-            signer: &kept.signer,
-            at_ms,
-            told_by,
-            source: kept.source,
-            added,
-            removed,
-            took_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
-        })
-    };
-    let obsolete = blocking(write).await?;
+    let obsolete = journal.apply(&Applied {
+        scope,
+        crl: &next.crl,
+        conflicting: &next.conflicting,
+        signer: &next.signer,
+        at_ms,
+        told_by: told_on.to_owned(),
+        source: next.source,
+        added,
+        removed,
+        took_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+    })?;
     Ok(Written::Whole(Persisted { scope, next, obsolete }))
 }
+
 /// CRLs of a scope of which none supersedes another.
 struct Joined {
     highest: Crl,

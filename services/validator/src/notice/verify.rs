@@ -100,6 +100,9 @@ const ENTITLED_FOR_S: i64 = 60;
 /// At most this many keys of a name are tried on one CRL. Real names have two or three at a time.
 const MAX_SIGNERS: usize = 8;
 
+/// A CRL of so many octets is read and verified in about the time of the signature check alone.
+const SMALL: usize = 16 << 10;
+
 /// At most this many entitlements are remembered.
 const MAX_REMEMBERED: usize = 65_536;
 
@@ -127,10 +130,17 @@ impl Verifier {
     ) -> Result<Verified, Unverified> {
         let name = Name::decode(notice.issuer_name.0.clone())?;
         let (verifier, live, issuer) = (self.clone(), live.clone(), notice.issuer);
-        let octets = bytes.len();
-        let work = move || verifier.verify_of(issuer, &name, bytes, source, &live, Time::from_unix(now_s));
-        let verified = AssertUnwindSafe(standing_back(octets, work)).catch_unwind().await;
-        let verified = verified.map_err(|_| Unverified::Interrupted)??;
+        let (octets, at) = (bytes.len(), Time::from_unix(now_s));
+        let known = self.known_signer(issuer, &name, &live, at).filter(|_| octets <= SMALL);
+        let verified = match known {
+            // Less work than handing it over. What panics here does so in the notice's own task.
+            Some(signer) => self.verify_by(signer, issuer, &name, bytes, source)?,
+            None => {
+                let work = move || verifier.verify_of(issuer, &name, bytes, source, &live, at);
+                let verified = AssertUnwindSafe(standing_back(octets, work)).catch_unwind().await;
+                verified.map_err(|_| Unverified::Interrupted)??
+            }
+        };
         if verified.scope() == (notice.issuer, notice.scope, notice.kind) {
             Ok(verified)
         } else {
@@ -219,11 +229,34 @@ impl Verifier {
         at: Time,
     ) -> Result<Verified, Unverified> {
         let signer = self.signer(issuer, name, live, at).ok_or(Unverified::NoSigner { issuer })?;
+        self.verify_by(signer, issuer, name, bytes, source)
+    }
+
+    fn verify_by(
+        &self,
+        signer: Vec<u8>,
+        issuer: IssuerId,
+        name: &Name,
+        bytes: Bytes,
+        source: Source,
+    ) -> Result<Verified, Unverified> {
         let crl = Crl::decode_and_verify(bytes, &signer, &self.policies.widest_algorithms())?;
         if crl.issuer() != name {
             return Err(Unverified::Other("issuer"));
         }
         Ok(Verified { crl, issuer, signer, source })
+    }
+
+    /// The same without any search: of an anchor, or as it was found within the last minute.
+    fn known_signer(&self, issuer: IssuerId, name: &Name, live: &Live, at: Time) -> Option<Vec<u8>> {
+        if let Some(anchor) = self.policies.anchor(issuer) {
+            return Some(anchor);
+        }
+        let entitled = self.lock();
+        let is_entitled = |candidate: &Certificate| {
+            may_sign_crls(candidate) && entitled.get(&candidate.id()).is_some_and(|until| at.unix() < *until)
+        };
+        live.certificates_of(issuer, name).into_iter().find(is_entitled).map(|found| found.spki().to_vec())
     }
 
     /// The key of an issuer, if one of its certificates has a path to an anchor.

@@ -1,7 +1,7 @@
 //! [`Walk`]: one notice through all steps. The order of the steps is written in the types: each takes what only the
 //! one before it gives.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,27 +10,23 @@ use revocast_daemon::{Clock, blocking, standing_back};
 use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
 use revocast_pki::identity::CrlOrder;
-use tokio::sync::{Mutex, Semaphore};
-use tracing::{info, warn};
+use tokio::sync::Semaphore;
 
 use super::aside::Aside;
 use super::certificates;
-use super::dedup::{self, Standing};
 use super::failures::{Failures, left_to, stopping};
 use super::intake;
 use super::owed::{self, Debts, Missing};
-use super::persist::{Before, Written, keep, persist};
 use super::plan::{Repositories, Step, plan, plan_repositories};
 use super::receipt::Receipts;
 use super::sources::Sources;
-use super::swap::swap;
+use super::turn::{Done, Turn, standing};
 use super::verify::{Unverified, Verified, Verifier};
 use crate::disk::Disk;
 use crate::events::{Event, Events};
 use crate::metrics::Counts;
 use crate::polling::{Board, Found, Telling, urls};
-use crate::state::live::MAX_SCOPES;
-use crate::state::{Enforced, Journal, JournalError, Live, ScopeKey};
+use crate::state::{Journal, JournalError, Live, ScopeKey};
 
 /// What became of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +100,7 @@ pub(crate) struct Walk {
     /// Index building and signature checks that may run at once.
     pub gate: Semaphore,
     /// Persist and swap are one step at a time, so that marks and readers agree.
-    pub applying: Mutex<()>,
+    pub applying: Arc<Mutex<()>>,
 }
 
 impl Walk {
@@ -114,6 +110,8 @@ impl Walk {
         let arrived = Instant::now();
         let read = intake::read(stream, message);
         fail_point!("intake");
+        // What has come besides is taken up first; this takes arithmetic and the disk.
+        tokio::task::yield_now().await;
         let outcome = match read {
             Ok(Incoming::Heartbeat(_)) => return Ok(Outcome::Obsolete),
             Ok(Incoming::Certificate(notice)) => certificates::learn(self, &notice).await?,
@@ -295,66 +293,33 @@ impl Walk {
     }
 
     fn is_news(&self, scope: &ScopeKey, order: &CrlOrder) -> bool {
-        self.standing(scope, self.live.enforced(scope).as_ref(), order).is_news()
+        standing(&self.live, scope, order).is_news()
     }
 
-    /// Where a CRL stands to what is enforced; where nothing is, to the marks, whose files may have been damaged.
-    fn standing(&self, scope: &ScopeKey, held: Option<&Enforced>, order: &CrlOrder) -> Standing {
-        match (held, self.live.withheld(scope)) {
-            (None, Some(withheld)) => dedup::standing_to_withheld(&withheld, order),
-            (held, _) => dedup::standing(held, order),
-        }
-    }
-
-    /// Persist, swap, receipt. Judged once more against what came to be enforced in the meantime.
+    /// Persist, swap, receipt.
     pub(crate) async fn apply(
         &self,
         verified: Verified,
         told_on: &str,
         arrived: Instant,
     ) -> Result<Outcome, JournalError> {
-        let (scope, order) = (verified.scope(), verified.crl().order());
-        let held = self.live.enforced(&scope);
-        if !self.standing(&scope, held.as_ref(), &order).is_news() {
-            return Ok(Outcome::Obsolete);
-        }
-        let changed = keep(&self.journal, &verified, held).await?;
-        let _one_at_a_time = self.applying.lock().await;
-        let held = self.live.enforced(&scope);
-        let standing = self.standing(&scope, held.as_ref(), &order);
-        if !standing.is_news() {
-            return Ok(Outcome::Obsolete);
-        }
-        if held.is_none() && self.live.scopes() >= MAX_SCOPES {
-            let why = format!("{MAX_SCOPES} scopes are enforced, and no more are taken in");
-            return Ok(Outcome::Aside { word: "limit", why });
-        }
-        if standing == Standing::Conflict {
-            self.counts.conflicts.add_one(&[]);
-            warn!(crl = %verified.crl().id(), "two CRLs of one number, or a lower number at a later time: what either revokes is revoked");
-        }
-        let before = Before { withheld: self.live.withheld(&scope).filter(|_| held.is_none()), held };
-        let written =
-            persist(&self.journal, verified, &before, changed, (told_on, arrived), &self.clock).await?;
-        let persisted = match written {
-            Written::Whole(persisted) => persisted,
-            Written::Part(withheld) => {
-                warn!(issuer = %scope.0, scope = %scope.1, lost = withheld.lost.len(), "a CRL is kept, and nothing enforced: one that it is joined with is lost");
-                self.live.withhold(scope, withheld);
-                return Ok(Outcome::Withheld);
-            }
+        let turn = Turn {
+            live: self.live.clone(),
+            journal: self.journal.clone(),
+            counts: self.counts.clone(),
+            applying: self.applying.clone(),
+            at_ms: self.clock.now_ms(),
+            told_on: told_on.to_owned(),
+            arrived,
         };
-        fail_point!("swap");
-        let applied = swap(&self.live, persisted, &self.counts);
-        fail_point!("swapped");
+        let done = match turn.take(verified).await? {
+            Ok(done) => done,
+            Err(outcome) => return Ok(outcome),
+        };
+        let (Done { applied, before }, took) = (done, arrived.elapsed());
         self.events.tell(applied.event());
-        let took = arrived.elapsed();
         self.counts.apply_seconds.observe(took.as_secs_f64());
         self.counts.applied.add_one(&[("source", &format!("{:?}", applied.source).to_lowercase())]);
-        info!(
-            issuer = %scope.0, scope = %scope.1, crl_number = applied.number.map(|number| number.to_string()),
-            source = ?applied.source, took_us = took.as_micros() as u64, "enforced"
-        );
         self.receipts.tell(applied.receipt(took));
         let journal = self.journal.clone();
         let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());

@@ -152,7 +152,7 @@ impl Simulation {
             clock: clock.clone(),
             disk: Disk::default(),
             gate: tokio::sync::Semaphore::new(1),
-            applying: tokio::sync::Mutex::new(()),
+            applying: Arc::default(),
         };
         Ok(Simulation {
             walk: Arc::new(walk),

@@ -60,7 +60,7 @@ impl tracing::field::Visit for Said {
 pub(crate) async fn measure() -> Result<(), Failure> {
     let enforced = Enforced::default();
     let targets = tracing_subscriber::filter::Targets::new()
-        .with_target("revocast_validator::notice::walk", tracing::Level::INFO);
+        .with_target("revocast_validator::notice", tracing::Level::INFO);
     tracing_subscriber::registry().with(targets).with(Ear(enforced.clone())).init();
     println!("\n## one notice to {VALIDATORS} validators in this process, {NOTICES} notices");
     let mut raw = raw().await?;
