@@ -361,10 +361,12 @@ async fn registrations(bus: &Bus) -> Option<Vec<Registration>> {
     entries.into_iter().map(|entry| decode(&entry.value?).ok()).collect()
 }
 
+/// Of a herd, all in this process.
+const FOLLOWERS: usize = 200;
+
 /// I11: validators that start with empty caches at once cost a CRL's repository one download.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_herd_with_empty_caches_downloads_each_crl_once() {
-    let followers: usize = std::env::var("FOLLOWERS").map_or(32, |count| count.parse().unwrap());
     let server = NatsServer::start().await;
     let bus = server.bus("publisher").await;
     let site = PlainServer::start(b"").await;
@@ -375,7 +377,7 @@ async fn a_herd_with_empty_caches_downloads_each_crl_once() {
     let crl = ca.crl(1, 3_600, &[serial], 10_000);
     site.show(crl.der());
     say(&bus, &pointing_notice(&ca, &crl, &ca.url)).await;
-    let starting = (0..followers).map(|n| {
+    let starting = (0..FOLLOWERS).map(|n| {
         let (server, ca) = (&server, &ca);
         async move {
             Validator::start(server, &format!("v{n}"), &ca.certificate, |config| {
@@ -389,10 +391,10 @@ async fn a_herd_with_empty_caches_downloads_each_crl_once() {
     eventually("every follower subscribed and told that it enforces the CRL", async || {
         let overview = Overview::read(&bus, Ignorant.now_ms()).await.ok()?.scopes();
         let scope = overview.first()?;
-        (scope.enforced && scope.validators.len() == followers).then_some(())
+        (scope.enforced && scope.validators.len() == FOLLOWERS).then_some(())
     })
     .await;
-    expect(validators[followers - 1].address, &leaf, "revoked").await;
+    expect(validators[FOLLOWERS - 1].address, &leaf, "revoked").await;
     assert_eq!(site.whole(), 1);
     let stopping = validators.into_iter().map(Validator::stop);
     futures::future::join_all(stopping).await;
