@@ -30,7 +30,7 @@ pub use http::{HttpAnswer, PlainServer, free_address, http, http_get};
 pub use load::LoadedFleet;
 pub use nats_cluster::NatsCluster;
 pub use nats_server::{NatsServer, PASSWORD, nats_server};
-pub use process::{Process, signal};
+pub use process::{Process, open_as_many_files_as_allowed, signal};
 pub use proxy::Proxy;
 pub use schema::Schemas;
 pub use silent_ca::SilentCa;

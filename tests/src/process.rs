@@ -90,3 +90,10 @@ fn die_with_parent(command: &mut Command) {
         });
     }
 }
+
+/// Takes the limit of open files of this process as far up as the system lets it.
+pub fn open_as_many_files_as_allowed() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}

@@ -28,7 +28,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, Digest, IssuerId, ScopeId};
 use revocast_tests::{
     DEADLINE, Fleet, NatsServer, PlainServer, SilentCa, StallingServer, eventually, free_address, http,
-    http_get,
+    http_get, open_as_many_files_as_allowed,
 };
 use revocast_validator::{FreshnessConfig, PolicyConfig, PollingConfig, RunError, ValidatorConfig, run};
 use serde_json::Value;
@@ -367,6 +367,7 @@ const FOLLOWERS: usize = 200;
 /// I11: validators that start with empty caches at once cost a CRL's repository one download.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_herd_with_empty_caches_downloads_each_crl_once() {
+    open_as_many_files_as_allowed();
     let server = NatsServer::start().await;
     let bus = server.bus("publisher").await;
     let site = PlainServer::start(b"").await;
