@@ -18,6 +18,10 @@ use tracing::debug;
 /// A renewal that failed is tried again after this.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Whoever answers from an older head than was heard of is a laggard for so long: longer than a validator needs to
+/// notice that it follows no more. After that the stream must have been made anew.
+const LAGGARD: Duration = Duration::from_secs(15);
+
 /// Why a verdict is not watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
@@ -55,8 +59,8 @@ pub struct Watching {
     listener: Listener,
     current: VerdictChanged,
     sequence: u64,
-    /// The last answer told of an older head: either it was overtaken on its way, or the stream was made anew.
-    overtaken: bool,
+    /// Since when answers tell of nothing but an older head: either by a laggard, or the stream was made anew.
+    overtaken: Option<Instant>,
     renew_at: Instant,
 }
 
@@ -88,7 +92,7 @@ pub async fn watch(bus: &Bus, request: WatchRequest, patience: Duration) -> Resu
         listener,
         current: first.verdict.clone(),
         sequence: first.sequence,
-        overtaken: false,
+        overtaken: None,
         renew_at: Instant::now(),
     };
     watching.renewed(now).await?;
@@ -147,15 +151,17 @@ impl Watching {
         if watch != self.watch {
             // The validators' policy is another from now on, and so is the watch.
             self.listener = self.bus.listen(&subjects::told(watch)).await?;
-            (self.watch, self.overtaken, self.renew_at) = (watch, false, Instant::now());
+            (self.watch, self.overtaken, self.renew_at) = (watch, None, Instant::now());
             return Ok(self.accept(verdict, sequence));
         }
-        let older = sequence < self.sequence;
-        if older && !self.overtaken {
-            (self.overtaken, self.renew_at) = (true, Instant::now() + PAUSE);
-            return Ok(false);
+        if sequence < self.sequence {
+            let since = *self.overtaken.get_or_insert_with(Instant::now);
+            if since.elapsed() < LAGGARD {
+                self.renew_at = Instant::now() + PAUSE;
+                return Ok(false);
+            }
         }
-        self.overtaken = false;
+        self.overtaken = None;
         Ok(self.accept(verdict, sequence))
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use revocast_client::{AskError, ask};
-use revocast_messages::{Answer, Blob, Instance, Judgement, Outcome, Question, QuestionOptions, instant};
+use revocast_messages::{
+    Answer, Blob, DecodeError, Instance, Judgement, Outcome, Question, QuestionOptions, Refusal, instant,
+};
 use revocast_pki::asn1::Time;
 use revocast_pki::bundle::{self, Item};
 
@@ -61,8 +63,13 @@ impl FleetArgs {
         let answer = block_on(async {
             let bus = self.bus.connect().await?;
             ask(&bus, &question, validator.as_ref(), self.patience).await.map_err(|error| match error {
-                AskError::Refused(_) | AskError::Codec(_) => Failure::usage(error),
-                AskError::Bus(_) | AskError::Incomplete { .. } | AskError::Other => Failure::io(error),
+                AskError::Refused(Refusal::Malformed { .. })
+                | AskError::Codec(DecodeError::TooLarge { .. }) => Failure::usage(error),
+                AskError::Refused(Refusal::Busy { .. })
+                | AskError::Codec(_)
+                | AskError::Bus(_)
+                | AskError::Incomplete { .. }
+                | AskError::Other => Failure::io(error),
             })
         })?;
         output.result(&answer, || text(&answer));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use revocast_bus::Bus;
 use revocast_client::{WatchError, Watching, client_name, watch};
-use revocast_messages::{Outcome, QuestionOptions, VerdictChanged, WatchInterest, WatchRequest};
+use revocast_messages::{
+    DecodeError, Outcome, QuestionOptions, Refusal, VerdictChanged, WatchInterest, WatchRequest,
+};
 use revocast_pki::asn1::Time;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -236,8 +238,13 @@ async fn execute(command: &str, told: &Told, output: &Output) {
 
 fn failure(error: WatchError) -> Failure {
     match error {
-        WatchError::Refused(_) | WatchError::Codec(_) => Failure::usage(error),
-        WatchError::Bus(_) | WatchError::Unfit => Failure::io(error),
+        WatchError::Refused(Refusal::Malformed { .. }) | WatchError::Codec(DecodeError::TooLarge { .. }) => {
+            Failure::usage(error)
+        }
+        WatchError::Refused(Refusal::Busy { .. })
+        | WatchError::Codec(_)
+        | WatchError::Bus(_)
+        | WatchError::Unfit => Failure::io(error),
     }
 }
 

@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequest, Query, Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::{Json, Router};
 use bytes::Bytes;
-use revocast_daemon::{Context, Counter, Limits, Metrics, RequestLimits, refused, router, with_refusals};
+use revocast_daemon::{
+    Context, Counter, Limits, Metrics, RequestLimits, blocking, refused, router, with_refusals,
+};
 use revocast_messages::headers::{JSON, says_json};
 use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
@@ -226,7 +228,7 @@ fn of_certificates(body: Bytes, asked: Asked) -> Result<Question, String> {
 fn answered(answer: Answer) -> Response {
     match &answer.refused {
         None => match codec::to_json(&answer) {
-            Ok(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response(),
+            Ok(body) => json(body),
             Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
         Some(Refusal::Malformed { why }) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
@@ -252,8 +254,21 @@ struct ScopeState {
     source: revocast_messages::Source,
 }
 
-async fn scopes(State(doors): State<Arc<Doors>>) -> Json<Vec<ScopeState>> {
-    let mut all = doors.live.all();
+/// Of ten thousand scopes it takes a moment: beside the runtime.
+async fn scopes(State(doors): State<Arc<Doors>>) -> Response {
+    let listed = blocking(move || scope_states(&doors.live)).await;
+    match listed {
+        Ok(body) => json(body),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+}
+
+fn scope_states(live: &Live) -> serde_json::Result<Vec<u8>> {
+    let mut all = live.all();
     all.sort_by_key(|(scope, _)| *scope);
     let states = all.into_iter().map(|((issuer, scope, kind), enforced)| ScopeState {
         issuer: issuer.to_string(),
@@ -269,5 +284,5 @@ async fn scopes(State(doors): State<Arc<Doors>>) -> Json<Vec<ScopeState>> {
         applied_at_ms: enforced.applied_at_ms,
         source: enforced.source,
     });
-    Json(states.collect())
+    serde_json::to_vec(&states.collect::<Vec<_>>())
 }

@@ -204,10 +204,13 @@ impl Registry {
         since.is_some_and(|since| now_ms - since >= CONVERGED_MS)
     }
 
-    /// Something was told. Whoever found otherwise looks again.
+    /// Something was told. Whoever found otherwise looks again. What is told late of a head before this one is nothing new.
     pub(crate) fn told(&mut self, head: Head) {
         let id = head.told.watch;
         let Some(watched) = self.watches.get_mut(&id) else { return };
+        if watched.head.as_ref().is_some_and(|known| known.sequence > head.sequence) {
+            return;
+        }
         let differs = watched.ours.is_some_and(|ours| ours != head.told.outcome);
         watched.head = Some(head);
         if differs {

@@ -117,6 +117,18 @@ fn beyond_the_limit_nothing_is_taken_and_what_is_there_is_renewed() {
 }
 
 #[test]
+fn a_head_that_is_told_late_takes_no_newer_one_back() {
+    let mut registry = two();
+    registry.told(Head { sequence: 10, ..head(1, Outcome::Revoked) });
+    registry.told(Head { sequence: 9, ..head(1, Outcome::Valid) });
+    assert_eq!(registry.head(id(1)).unwrap().told.outcome, Outcome::Revoked);
+    // Whoever lost contact with the stream believes what stands there now.
+    registry.forget_heads();
+    registry.told(Head { sequence: 3, ..head(1, Outcome::Valid) });
+    assert_eq!(registry.head(id(1)).unwrap().sequence, 3);
+}
+
+#[test]
 fn a_head_that_says_otherwise_and_one_that_grows_old_are_looked_at() {
     let mut registry = two();
     registry.told(head(1, Outcome::Valid));
