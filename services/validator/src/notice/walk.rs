@@ -11,6 +11,7 @@ use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
 use revocast_pki::identity::CrlOrder;
 use tokio::sync::Semaphore;
+use tracing::debug;
 
 use super::aside::Aside;
 use super::certificates;
@@ -110,6 +111,7 @@ impl Walk {
         let arrived = Instant::now();
         let read = intake::read(stream, message);
         fail_point!("intake");
+        debug!(stream, subject = message.subject, sequence = message.sequence, "a notice came");
         // What has come besides is taken up first; this takes arithmetic and the disk.
         tokio::task::yield_now().await;
         let outcome = match read {

@@ -26,6 +26,9 @@ const NOTICES: u64 = 100;
 /// When each validator said that it enforces, and how long after the arrival of the notice.
 type Enforced = Arc<Mutex<Vec<(Instant, Duration)>>>;
 
+/// A permit for each validator that said that a notice came.
+static CAME: Semaphore = Semaphore::const_new(0);
+
 /// Hears what the validators' logs say.
 struct Ear(Enforced);
 
@@ -33,6 +36,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Ear {
     fn on_event(&self, event: &tracing::Event<'_>, _: LayerContext<'_, S>) {
         let mut said = Said::default();
         event.record(&mut said);
+        CAME.add_permits(usize::from(said.came));
         if said.enforced {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), said.took));
         }
@@ -41,6 +45,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Ear {
 
 #[derive(Default)]
 struct Said {
+    came: bool,
     enforced: bool,
     took: Duration,
 }
@@ -53,14 +58,18 @@ impl tracing::field::Visit for Said {
     }
 
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.enforced |= field.name() == "message" && format!("{value:?}") == "enforced";
+        if field.name() == "message" {
+            let message = format!("{value:?}");
+            self.enforced = message == "enforced";
+            self.came = message == "a notice came";
+        }
     }
 }
 
 pub(crate) async fn measure() -> Result<(), Failure> {
     let enforced = Enforced::default();
     let targets = tracing_subscriber::filter::Targets::new()
-        .with_target("revocast_validator::notice", tracing::Level::INFO);
+        .with_target("revocast_validator::notice", tracing::Level::DEBUG);
     tracing_subscriber::registry().with(targets).with(Ear(enforced.clone())).init();
     println!("\n## one notice to {VALIDATORS} validators in this process, {NOTICES} notices");
     let mut raw = raw().await?;
@@ -79,12 +88,15 @@ async fn row(
     enforced: &Enforced,
     floor: Duration,
 ) -> Result<(), Failure> {
-    let (mut has, mut enforces) = ours(folder, enforced).await?;
-    for (what, times) in [("until the last has it", &mut has), ("until the last enforces it", &mut enforces)]
-    {
+    let Times { mut told_again, mut has, mut enforces } = ours(folder, enforced).await?;
+    for (what, times) in [
+        ("of nothing new, until the last has it", &mut told_again),
+        ("until the last has it", &mut has),
+        ("until the last enforces it", &mut enforces),
+    ] {
         let (p50, p99) = (quantile(times, 0.5), quantile(times, 0.99));
         let ratio = p50.as_secs_f64() / floor.as_secs_f64();
-        println!("ours, {words}, {what:28}  p50 {p50:9.1?}  p99 {p99:9.1?}  {ratio:.2} x");
+        println!("ours, {words}, {what:38}  p50 {p50:9.1?}  p99 {p99:9.1?}  {ratio:.2} x");
     }
     Ok(())
 }
@@ -130,17 +142,26 @@ async fn tell(bus: &Bus, notice: &revocast_messages::CrlNotice) -> Result<(), Fa
     Ok(())
 }
 
-async fn ours(
-    folder: &std::path::Path,
-    enforced: &Enforced,
-) -> Result<(Vec<Duration>, Vec<Duration>), Failure> {
+/// From the publishing on.
+#[derive(Default)]
+struct Times {
+    /// Until the last has a notice that tells of nothing new: delivery alone.
+    told_again: Vec<Duration>,
+    /// Until the last has one of a new CRL, while others verify it on the same cores.
+    has: Vec<Duration>,
+    /// Until the last enforces it.
+    enforces: Vec<Duration>,
+}
+
+async fn ours(folder: &std::path::Path, enforced: &Enforced) -> Result<Times, Failure> {
     let nats = NatsServer::start().await;
     let ca = Ca::root("CN=Fan")?;
     let anchor = folder.join("root.der");
     std::fs::write(&anchor, ca.certificate.der())?;
     let bus = nats.bus("authority").await;
     let publisher = Publisher::new(&bus, "authority-1").await;
-    ca.publish(&publisher, &ca.crl(1, [])?).await?;
+    let first = ca.crl(1, [])?;
+    ca.publish(&publisher, &first).await?;
     let validators: Vec<Validator> = (0..VALIDATORS)
         .map(|n| Validator::start(&format!("validator-{n}"), &anchor, folder, Some(&nats)))
         .collect();
@@ -149,7 +170,18 @@ async fn ours(
     }
     let heard = || enforced.lock().unwrap_or_else(PoisonError::into_inner).len();
     until("all enforce the first CRL", || heard() >= VALIDATORS).await?;
-    let (mut has, mut enforces) = (Vec::new(), Vec::new());
+    let mut times = Times::default();
+    let known = ca.notice(&first);
+    let (subject, body) = (known.subject().to_string(), bytes::Bytes::from(encode(&known)?));
+    for _ in 0..NOTICES {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        CAME.forget_permits(usize::MAX >> 4);
+        let start = Instant::now();
+        // Without its id, by which the broker would know it again.
+        bus.publish("NOTICES", &subject, &Vec::new(), body.clone()).await?;
+        CAME.acquire_many(VALIDATORS as u32).await?.forget();
+        times.told_again.push(start.elapsed());
+    }
     for number in 2..NOTICES + 2 {
         let notice = ca.notice(&ca.crl(number, [])?);
         enforced.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -159,9 +191,9 @@ async fn ours(
         let told = enforced.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let arrivals =
             told.iter().filter_map(|(at, took)| at.checked_sub(*took)?.checked_duration_since(start));
-        has.push(arrivals.max().unwrap_or_default());
+        times.has.push(arrivals.max().unwrap_or_default());
         let swaps = told.iter().map(|(at, _)| at.duration_since(start));
-        enforces.push(swaps.max().unwrap_or_default());
+        times.enforces.push(swaps.max().unwrap_or_default());
         // Receipts and checkpoints of this notice are no part of the next one's time.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -169,5 +201,5 @@ async fn ours(
         validator.stop().await;
     }
     enforced.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    Ok((has, enforces))
+    Ok(times)
 }
