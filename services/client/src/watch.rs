@@ -138,7 +138,8 @@ impl Watching {
             Ok(accepted) => self.renewed(accepted).await,
             Err(error) if error.is_passing() => {
                 debug!(%error, "the watch is not renewed yet");
-                self.renew_at = Instant::now() + PAUSE;
+                // Silence is no answer of a laggard: whoever answers next may be one yet.
+                (self.overtaken, self.renew_at) = (None, Instant::now() + PAUSE);
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -151,7 +152,7 @@ impl Watching {
         if watch != self.watch {
             // The validators' policy is another from now on, and so is the watch.
             self.listener = self.bus.listen(&subjects::told(watch)).await?;
-            (self.watch, self.overtaken, self.renew_at) = (watch, None, Instant::now());
+            (self.watch, self.renew_at) = (watch, Instant::now());
             return Ok(self.accept(verdict, sequence));
         }
         if sequence < self.sequence {
@@ -161,7 +162,6 @@ impl Watching {
                 return Ok(false);
             }
         }
-        self.overtaken = None;
         Ok(self.accept(verdict, sequence))
     }
 
@@ -179,7 +179,7 @@ impl Watching {
     /// Whether it is another verdict than the one that was told.
     fn accept(&mut self, change: VerdictChanged, sequence: u64) -> bool {
         let changed = change.outcome != self.current.outcome;
-        (self.current, self.sequence) = (change, sequence);
+        (self.current, self.sequence, self.overtaken) = (change, sequence, None);
         changed
     }
 }

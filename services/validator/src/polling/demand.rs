@@ -119,8 +119,7 @@ impl Demand {
     }
 
     /// Has the CRLs fetched for want of which `answer` is indeterminate, certificates that were `found` beside the
-    /// question's included; `true` if one came, so that the question is
-    /// worth another judgement.
+    /// question's included; `true` if one came, so that the question is worth another judgement.
     pub(crate) async fn bring(
         &self,
         question: &Arc<Question>,

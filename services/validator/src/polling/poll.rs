@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Lease};
-use revocast_daemon::{Counter, blocking};
+use revocast_daemon::{Counter, standing_back};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{Instance, subjects};
 use revocast_pki::identity::Digest;
@@ -149,7 +149,7 @@ impl Poller {
     async fn verify(&self, bytes: Bytes) -> Result<Verified, Unverified> {
         let Ok(_place) = self.walk.gate.acquire().await else { return Err(Unverified::Interrupted) };
         let (walk, now_s) = (self.walk.clone(), self.walk.clock.now_s());
-        blocking(move || walk.verifier.verify_found(bytes, &walk.live, now_s)).await
+        standing_back(bytes.len(), move || walk.verifier.verify_found(bytes, &walk.live, now_s)).await
     }
 
     fn count(&self, outcome: &'static str) {

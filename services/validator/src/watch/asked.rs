@@ -1,14 +1,14 @@
 //! [`Asked`]: what is watched, read from a request or a registration within its limits, and what the watch is called.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use revocast_messages::{Blob, Question, QuestionOptions, Refusal, WatchRequest};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::WatchId;
 use revocast_pki::path::{Anchor, Graph, RevocationMode};
 
-use crate::question::{Policies, intake};
+use crate::question::Policies;
+use crate::question::intake::Terms;
 
 /// One watched certificate.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Asked {
     /// Octets that stand for who is believed and what is required, in the names of nobody's configuration: validators
     /// that are configured alike agree on them. Begins with the version of this form.
     fn policy_in_effect(&self, policies: &Policies) -> Result<Vec<u8>, Refusal> {
-        let asked = intake::read(Arc::new(self.question()), policies, Instant::now())?;
+        let asked = Terms::of(&self.question(), policies)?;
         let required = &asked.effective.requirements;
         let mut anchors: Vec<String> = asked.policy.anchors.iter().map(anchor).collect();
         let mut purposes: Vec<String> = required.policies.iter().map(ToString::to_string).collect();

@@ -1,5 +1,5 @@
-//! [`Limits`]: what one request may take: a place among those at once, so many octets, so long. Whatever is refused is told as JSON
-//! with the limit in words.
+//! [`Limits`]: what one request may take: a place among those at once, so many octets, so long. Whatever is refused is
+//! told as JSON with the limit in words.
 
 use std::sync::Arc;
 use std::time::Duration;
