@@ -45,24 +45,43 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// Whether verdicts may be others from now on.
+    fn is_change(&self) -> bool {
+        matches!(self, Event::Applied { .. } | Event::Learned(_))
+    }
+}
+
 /// Hands events on. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Events(broadcast::Sender<Event>);
+pub(crate) struct Events {
+    all: broadcast::Sender<Event>,
+    /// Apart: most notices say nothing new, and wake nobody who waits for news.
+    changes: broadcast::Sender<Event>,
+}
 
 impl Default for Events {
     fn default() -> Events {
-        Events(broadcast::Sender::new(CAPACITY))
+        Events { all: broadcast::Sender::new(CAPACITY), changes: broadcast::Sender::new(CAPACITY) }
     }
 }
 
 impl Events {
     /// Tells all who listen, and waits for nobody.
     pub(crate) fn tell(&self, event: Event) {
-        let _ = self.0.send(event);
+        if event.is_change() {
+            let _ = self.changes.send(event.clone());
+        }
+        let _ = self.all.send(event);
     }
 
-    /// Listens from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+    /// Listens from now on to what changes verdicts: [`Event::Applied`] and [`Event::Learned`].
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Event> {
+        self.changes.subscribe()
+    }
+
+    /// Listens from now on to all that happens.
+    pub(crate) fn all(&self) -> broadcast::Receiver<Event> {
+        self.all.subscribe()
     }
 }

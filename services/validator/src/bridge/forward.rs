@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Forwards for as long as it is polled.
 pub(super) async fn forward(bridge: &Bridge) -> Infallible {
-    let mut events = bridge.home.events.listen();
+    let mut events = bridge.home.events.changes();
     let mut registry = bridge.bus.follow_bucket(subjects::SUBSCRIPTIONS);
     let mut forwarding = Forwarding::new(bridge);
     let (mut asserting, mut looking) = (every(bridge.config.reassert), every(LOOK));

@@ -62,7 +62,7 @@ pub(crate) fn start(
     offers: mpsc::Receiver<Offer>,
     config: &PathsConfig,
 ) {
-    tasks.spawn(upkeep::keep(judge.clone(), events.listen()));
+    tasks.spawn(upkeep::keep(judge.clone(), events.changes()));
     if !config.share {
         return;
     }
@@ -72,7 +72,7 @@ pub(crate) fn start(
         async move { share::publish(offers, &bus, &judge, told).await }
     });
     tasks.spawn({
-        let (bus, judge, events) = (bus.clone(), judge.clone(), events.listen());
+        let (bus, judge, events) = (bus.clone(), judge.clone(), events.changes());
         async move { receive::follow(judge, &bus, events, heard).await }
     });
 }

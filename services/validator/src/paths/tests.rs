@@ -26,7 +26,7 @@ async fn a_certificate_that_replaces_another_has_the_paths_through_it_built_anew
     let world = World::new().await;
     assert_eq!(world.judgement(about(&world.leaf)).await.path[1], world.issuing.certificate().id());
     let (judge, events) = (&world.local.judge, Events::default());
-    let keeping = tokio::spawn(upkeep::keep(judge.clone(), events.listen()));
+    let keeping = tokio::spawn(upkeep::keep(judge.clone(), events.changes()));
     let spki = world.issuing.key.spki().to_vec();
     let newer = holder("CN=Issuing", Some(&world.root), |template| {
         template.serial = vec![ISSUING + 1];

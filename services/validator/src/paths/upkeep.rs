@@ -27,6 +27,8 @@ use crate::question::policy::Policy;
 const MAX_BATCH: usize = 1_024;
 /// At most this many paths are built for one batch of events; what is evicted beyond is searched for when it is asked for.
 const MAX_BUILT: usize = 1_024;
+/// What has happened is looked at this much later, with what has happened in the meantime: first it is enforced everywhere.
+const GATHERING: Duration = Duration::from_millis(20);
 /// Pause after each path that was built, so that questions come first.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How often the number of kept paths is told.
@@ -47,12 +49,12 @@ pub(crate) async fn keep(judge: Judge, mut events: broadcast::Receiver<Event>) {
     loop {
         tokio::select! {
             event = events.recv() => {
+                tokio::time::sleep(GATHERING).await;
                 let Some(happened) = gather(event, &mut events, &judge) else { return };
                 work_off(happened, &judge).await;
             }
-            _ = telling.tick() => {}
+            _ = telling.tick() => judge.paths.counts.held.set(&[], judge.paths.cache.len() as f64),
         }
-        judge.paths.counts.held.set(&[], judge.paths.cache.len() as f64);
     }
 }
 

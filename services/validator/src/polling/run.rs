@@ -60,7 +60,7 @@ pub(crate) struct Polling {
 impl Polling {
     /// Works for as long as it is polled.
     pub(crate) async fn work(self) {
-        let mut events = self.poller.walk.events.listen();
+        let mut events = self.poller.walk.events.changes();
         if let Err(error) = self.recall().await {
             warn!(%error, "which URLs were asked is not known");
         }

@@ -132,7 +132,7 @@ impl Simulation {
         let objects =
             RecordedObjects::new(&folder.join("objects"), ValidatorConfig::default().max_crl_bytes)?;
         let (clock, events) = (Clock::held_at(i64::MIN), Events::default());
-        let happened = events.listen();
+        let happened = events.changes();
         let counts = Counts::new(&Metrics::default());
         // What is put aside goes nowhere: it is told in what was played.
         let (aside, _) = Aside::new(counts.clone());

@@ -38,7 +38,7 @@ pub(crate) async fn run(watches: Watches, events: Events) {
 
 /// Events of this validator, and the time.
 async fn listen(watches: Watches, events: Events) {
-    let (mut events, mut looking) = (events.listen(), every(LOOK));
+    let (mut events, mut looking) = (events.changes(), every(LOOK));
     loop {
         tokio::select! {
             event = events.recv() => match event {

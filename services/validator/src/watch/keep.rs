@@ -178,9 +178,12 @@ impl Watches {
         let mut registry = self.registry();
         let changed = change(&mut registry);
         self.0.counts.watched.set(&[], registry.len() as f64);
-        self.0.counts.due.set(&[], registry.due() as f64);
+        let due = registry.due();
+        self.0.counts.due.set(&[], due as f64);
         drop(registry);
-        self.0.due.notify_waiters();
+        if due > 0 {
+            self.0.due.notify_waiters();
+        }
         changed
     }
 

@@ -50,7 +50,7 @@ impl Learner {
         at: Time,
         until: Instant,
     ) -> usize {
-        let listening = self.events.listen();
+        let listening = self.events.changes();
         let mut learned = Vec::new();
         for certificate in self.proven(found, policies, at).await {
             match self.keep(certificate.clone()).await {
