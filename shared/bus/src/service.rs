@@ -217,9 +217,12 @@ fn failure_in_json(why: &str) -> (HeaderMap, Bytes) {
     (header_map(&headers), serde_json::json!({ "error": why }).to_string().into())
 }
 
-/// Takes each question as it comes. What is at hand is answered on the spot.
+/// Questions that are taken up together where so many have come: their answers go out in one write.
+const TOGETHER: usize = 32;
+
+/// Takes questions as they come. What is at hand is answered on the spot.
 async fn answer_all<Q, H, F>(
-    mut endpoint: async_nats::service::endpoint::Endpoint,
+    endpoint: async_nats::service::endpoint::Endpoint,
     gate: Arc<Semaphore>,
     at_hand: Q,
     handler: H,
@@ -228,24 +231,33 @@ async fn answer_all<Q, H, F>(
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Option<Answered>> + Send + 'static,
 {
-    while let Some(request) = endpoint.next().await {
-        let call = Call::of(&request.message);
-        // A question at which the service panics takes no other along, and goes the long way to its end.
-        let known = catch_unwind(AssertUnwindSafe(|| at_hand(&call))).unwrap_or_else(|_| {
-            error!("a question made the service panic");
-            None
-        });
-        if known.is_some() {
-            respond(&request, known).await;
-            continue;
+    let mut come = endpoint.ready_chunks(TOGETHER);
+    while let Some(requests) = come.next().await {
+        let (mut known, mut left) = (Vec::with_capacity(requests.len()), Vec::new());
+        for request in requests {
+            let call = Call::of(&request.message);
+            // A question at which the service panics takes no other along, and goes the long way to its end.
+            let answer = catch_unwind(AssertUnwindSafe(|| at_hand(&call))).unwrap_or_else(|_| {
+                error!("a question made the service panic");
+                None
+            });
+            match answer {
+                Some(answer) => known.push((request, answer)),
+                None => left.push((request, call)),
+            }
         }
-        let Ok(permit) = gate.clone().acquire_owned().await else { return };
-        let answering = handler(call);
-        tokio::spawn(async move {
-            let answer = answering.await;
-            respond(&request, answer).await;
-            drop(permit);
-        });
+        for (request, answer) in known {
+            respond(&request, Some(answer)).await;
+        }
+        for (request, call) in left {
+            let Ok(permit) = gate.clone().acquire_owned().await else { return };
+            let answering = handler(call);
+            tokio::spawn(async move {
+                let answer = answering.await;
+                respond(&request, answer).await;
+                drop(permit);
+            });
+        }
     }
 }
 
