@@ -22,6 +22,9 @@ use crate::rig::{Ca, Validator, folder_in_memory, quantile, until};
 const VALIDATORS: usize = 64;
 /// Notices per row.
 const NOTICES: u64 = 100;
+/// Between two notices, of the floor as of ours: notices come one at a time, to processors that have gone to sleep, and
+/// receipts and checkpoints of one are no part of the next one's time.
+const REST: Duration = Duration::from_millis(50);
 
 /// When each validator said that it enforces, and how long after the arrival of the notice.
 type Enforced = Arc<Mutex<Vec<(Instant, Duration)>>>;
@@ -72,10 +75,10 @@ pub(crate) async fn measure() -> Result<(), Failure> {
         .with_target("revocast_validator::notice", tracing::Level::DEBUG);
     tracing_subscriber::registry().with(targets).with(Ear(enforced.clone())).init();
     println!("\n## one notice to {VALIDATORS} validators in this process, {NOTICES} notices");
+    let (memory, is_memory) = folder_in_memory()?;
     let mut raw = raw().await?;
     let (p50, p99) = (quantile(&mut raw, 0.5), quantile(&mut raw, 0.99));
     println!("raw JetStream, until the last has it          p50 {p50:9.1?}  p99 {p99:9.1?}");
-    let (memory, is_memory) = folder_in_memory()?;
     let words = if is_memory { "state in memory" } else { "state on a disk" };
     row(words, memory.path(), &enforced, p50).await?;
     let disk = tempfile::Builder::new().prefix("revocast-bench-").tempdir()?;
@@ -127,6 +130,7 @@ async fn raw() -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     for number in 1..=NOTICES {
         let notice = ca.notice(&ca.crl(number, [])?);
+        tokio::time::sleep(REST).await;
         let start = Instant::now();
         tell(&bus, &notice).await?;
         got.acquire_many(VALIDATORS as u32).await?.forget();
@@ -174,7 +178,7 @@ async fn ours(folder: &std::path::Path, enforced: &Enforced) -> Result<Times, Fa
     let known = ca.notice(&first);
     let (subject, body) = (known.subject().to_string(), bytes::Bytes::from(encode(&known)?));
     for _ in 0..NOTICES {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(REST).await;
         CAME.forget_permits(usize::MAX >> 4);
         let start = Instant::now();
         // Without its id, by which the broker would know it again.
@@ -184,6 +188,7 @@ async fn ours(folder: &std::path::Path, enforced: &Enforced) -> Result<Times, Fa
     }
     for number in 2..NOTICES + 2 {
         let notice = ca.notice(&ca.crl(number, [])?);
+        tokio::time::sleep(REST).await;
         enforced.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let start = Instant::now();
         tell(&bus, &notice).await?;
@@ -194,8 +199,6 @@ async fn ours(folder: &std::path::Path, enforced: &Enforced) -> Result<Times, Fa
         times.has.push(arrivals.max().unwrap_or_default());
         let swaps = told.iter().map(|(at, _)| at.duration_since(start));
         times.enforces.push(swaps.max().unwrap_or_default());
-        // Receipts and checkpoints of this notice are no part of the next one's time.
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for validator in validators {
         validator.stop().await;
