@@ -13,9 +13,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use revocast_pki::certificate::Certificate;
+use revocast_pki::crl::Crl;
 use revocast_pki::identity::Digest;
 use revocast_tests::{DEADLINE, TestCa, ValidatorProcess, World, eventually, root};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 /// Every fail point of the notice walk, in its order.
 const STEPS: [&str; 27] = [
@@ -47,6 +48,9 @@ const STEPS: [&str; 27] = [
     "checkpoint",
     "checkpointed",
 ];
+
+/// A validator that keeps every CRL in a file of its own, however small.
+const FILES: &str = "small_crl_bytes = 0";
 
 /// How many CRLs are issued while validators die. CRL n revokes the leaves 0 to n-1.
 const ROUNDS: u32 = 4;
@@ -98,7 +102,10 @@ async fn a_validator_killed_at_any_step_is_never_below_its_mark_and_never_says_g
     let leaves: Vec<Certificate> = (0..=ROUNDS).map(|n| world.issuing.leaf(n)).collect();
     let mut victims: Vec<Victim> = STEPS
         .iter()
-        .map(|step| Victim { step, validator: world.validator(&format!("v-{step}"), ""), deaths: 0 })
+        .map(|step| {
+            let keeps = if step.starts_with("file") { FILES } else { "" };
+            Victim { step, validator: world.validator(&format!("v-{step}"), keeps), deaths: 0 }
+        })
         .collect();
     for number in 1..=ROUNDS {
         issue(&world, &mut victims, number).await;
@@ -193,8 +200,9 @@ async fn converges(world: &World, victim: &Victim, leaves: &[Certificate]) {
         (enforced && told && settled).then_some(())
     })
     .await;
-    let files = BTreeSet::from([newest.digest(), world.root.crl(1, 0).digest()].map(|file| file.to_string()));
-    assert!(names(&validator.state().join("crls")).is_superset(&files), "{step}: a mark without its file");
+    for crl in [newest, world.root.crl(1, 0)] {
+        assert!(Kept::of(validator, &crl).read().is_some(), "{step}: a mark without its CRL");
+    }
     let (last, next) = (leaves.len() - 2, leaves.len() - 1);
     assert_eq!(validator.says(&leaves[last]).await.unwrap().outcome, "revoked", "{step}");
     assert_eq!(validator.says(&leaves[next]).await.unwrap().outcome, "valid", "{step}");
@@ -249,33 +257,77 @@ fn fail_points(path: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A validator that enforces CRL 2, which revokes leaf 0 and leaf 1, and has ended; and that CRL's file.
-async fn with_a_file(world: &World) -> (ValidatorProcess, PathBuf) {
-    let crl = world.issuing.crl(2, 2);
-    world.publish(&world.issuing, &crl).await;
-    let mut validator = world.validator("v1", "");
+/// A CRL as it lies on a validator's disk: in a file, or in the journal.
+struct Kept {
+    state: PathBuf,
+    digest: Digest,
+}
+
+impl Kept {
+    fn of(validator: &ValidatorProcess, crl: &Crl) -> Kept {
+        Kept { state: validator.state(), digest: crl.digest() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.state.join("crls").join(self.digest.to_string())
+    }
+
+    fn read(&self) -> Option<Vec<u8>> {
+        let sql = "SELECT der FROM small_crl WHERE digest = ?1";
+        let row = || self.journal().query_row(sql, [self.digest.0], |row| row.get(0)).ok();
+        std::fs::read(self.file()).ok().or_else(row)
+    }
+
+    /// Puts something else in its place.
+    fn write(&self, bytes: &[u8]) {
+        if self.file().exists() {
+            return std::fs::write(self.file(), bytes).unwrap();
+        }
+        let sql = "UPDATE small_crl SET der = ?2 WHERE digest = ?1";
+        assert_eq!(self.journal().execute(sql, params![self.digest.0, bytes]).unwrap(), 1);
+    }
+
+    fn journal(&self) -> Connection {
+        Connection::open(self.state.join("journal.db")).unwrap()
+    }
+}
+
+/// A validator that enforces CRL 2, which revokes leaf 0 and leaf 1, and has ended.
+async fn with_a_crl(world: &World, config: &str) -> ValidatorProcess {
+    world.publish(&world.issuing, &world.issuing.crl(2, 2)).await;
+    let mut validator = world.validator("v1", config);
     validator.start();
     eventually("CRL 2 is enforced", async || {
         (validator.enforces(&world.issuing).await? == Some(2)).then_some(())
     })
     .await;
     validator.stop();
-    let file = validator.state().join("crls").join(crl.digest().to_string());
-    (validator, file)
+    validator
 }
 
-/// I2, I5: the mark outlives its file.
 #[tokio::test]
 async fn a_torn_crl_file_or_a_flipped_bit_is_never_enforced_and_opens_no_way_back() {
+    damaged_is_never_enforced(FILES).await;
+}
+
+#[tokio::test]
+async fn a_crl_that_is_damaged_within_the_journal_is_never_enforced_and_opens_no_way_back() {
+    damaged_is_never_enforced("").await;
+}
+
+/// I2, I5: the mark outlives its CRL.
+async fn damaged_is_never_enforced(config: &str) {
     let world = World::start().await;
-    let (mut validator, file) = with_a_file(&world).await;
+    let mut validator = with_a_crl(&world, config).await;
     let revoked = world.issuing.leaf(1);
     let (older, newest) = (world.issuing.crl(1, 1), world.issuing.crl(2, 2));
+    let kept = Kept::of(&validator, &newest);
+    assert_eq!(kept.file().exists(), config == FILES);
     let damages: [fn(&mut Vec<u8>); 2] = [|whole| whole.truncate(100), |whole| whole[100] ^= 1];
     for damage in damages {
-        let mut bytes = std::fs::read(&file).unwrap();
+        let mut bytes = kept.read().unwrap();
         damage(&mut bytes);
-        std::fs::write(&file, bytes).unwrap();
+        kept.write(&bytes);
         // Only the older CRL is to be had.
         world.tell(&world.issuing.notice(&older)).await;
         validator.start();
@@ -292,26 +344,33 @@ async fn a_torn_crl_file_or_a_flipped_bit_is_never_enforced_and_opens_no_way_bac
     }
 }
 
-/// I2, I5: what either of two revokes is revoked, and of one alone nobody knows what the other revokes.
 #[tokio::test]
 async fn of_two_crls_that_are_joined_neither_is_enforced_while_the_file_of_one_is_damaged() {
+    joined_are_enforced_together(FILES).await;
+}
+
+#[tokio::test]
+async fn of_two_crls_that_are_joined_neither_is_enforced_while_one_is_damaged_within_the_journal() {
+    joined_are_enforced_together("").await;
+}
+
+/// I2, I5: what either of two revokes is revoked, and of one alone nobody knows what the other revokes.
+async fn joined_are_enforced_together(config: &str) {
     let world = World::start().await;
-    let (mut validator, first) = with_a_file(&world).await;
+    let mut validator = with_a_crl(&world, config).await;
     let leaf = world.issuing.leaf(2);
     let (one, other) = (world.issuing.crl(2, 2), world.issuing.crl(2, 3));
-    let second = first.with_file_name(other.digest().to_string());
     validator.start();
     world.tell(&world.issuing.notice(&other)).await;
     let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
     eventually("what the second revokes is revoked", is_revoked).await;
     let newer = world.issuing.crl(3, 3);
-    for (damaged, at_hand, again) in
-        [(&second, &one, &other), (&first, &other, &one), (&second, &one, &newer)]
-    {
+    for (damaged, at_hand, again) in [(&other, &one, &other), (&one, &other, &one), (&other, &one, &newer)] {
         validator.stop();
-        let whole = std::fs::read(damaged).unwrap();
-        std::fs::write(damaged, &whole[..100]).unwrap();
-        // Only the one whose file is whole is to be had.
+        let damaged = Kept::of(&validator, damaged);
+        let whole = damaged.read().unwrap();
+        damaged.write(&whole[..100]);
+        // Only the one that is whole is to be had.
         world.tell(&world.issuing.notice(at_hand)).await;
         validator.start();
         eventually("it has read the heads", async || validator.readiness().await?.0.then_some(())).await;
@@ -327,7 +386,7 @@ async fn of_two_crls_that_are_joined_neither_is_enforced_while_the_file_of_one_i
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so_and_no_empty_beginning() {
     let world = World::start().await;
-    let (mut validator, _) = with_a_file(&world).await;
+    let mut validator = with_a_crl(&world, "").await;
     let journal = validator.state().join("journal.db");
     let mut bytes = std::fs::read(&journal).unwrap();
     bytes[..64].fill(0x5a);

@@ -19,7 +19,7 @@ use crate::freshness::FreshnessConfig;
 use crate::paths::PathsConfig;
 use crate::polling::PollingConfig;
 use crate::question::DiscoveryConfig;
-use crate::state::HistoryConfig;
+use crate::state::{HistoryConfig, SMALL};
 use crate::watch::WatchConfig;
 
 /// How a validator runs.
@@ -30,6 +30,9 @@ pub struct ValidatorConfig {
     pub instance: Instance,
     /// Folder of its journal and its CRL files.
     pub state: PathBuf,
+    /// CRLs up to so many octets lie in the journal itself, which makes them durable with one write; larger ones are files.
+    /// At most 1 MiB.
+    pub small_crl_bytes: usize,
     /// Where HTTP is served.
     pub listen: SocketAddr,
     /// The policy of a question that names none.
@@ -92,6 +95,7 @@ impl Default for ValidatorConfig {
         ValidatorConfig {
             instance: "validator-1".parse().unwrap_or_else(|_| unreachable!("a subject token")),
             state: "validator".into(),
+            small_crl_bytes: SMALL,
             listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
             default_policy: "default".into(),
             certificates: Vec::new(),

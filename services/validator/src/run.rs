@@ -37,7 +37,7 @@ use crate::notice::plan::Repositories;
 use crate::notice::receipt::{Audience, Receipts};
 use crate::notice::sources::Sources;
 use crate::notice::verify::Verifier;
-use crate::notice::{Walk, aside, owed};
+use crate::notice::{Walk, aside, owed, persist};
 use crate::paths::{self, Offer, Paths};
 use crate::polling::{self, Board, Demand, Found, Telling};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
@@ -145,6 +145,7 @@ impl Core {
         let counts = Counts::new(&context.metrics);
         let live = Arc::new(Live::new());
         let mut journal = Journal::open(&config.state)?;
+        journal.keep_in_database(config.small_crl_bytes);
         journal.keep_history(&config.history, context.clock.now_ms())?;
         let journal = Arc::new(journal);
         let verifier = Verifier::new(policies.clone());
@@ -238,7 +239,7 @@ impl Core {
         let acquirer =
             Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
         let feed = Feed::new(context.clock.now_ms());
-        tasks.spawn(feed.clone().run(self.events.listen(), context.clock.clone()));
+        tasks.spawn(feed.clone().run(self.events.all(), context.clock.clone()));
         let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
         let http =
             Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: self.live.clone(), events: told };
@@ -337,6 +338,7 @@ impl Core {
             }
         });
         tasks.spawn(history::sweep(self.journal.clone(), self.context.clock.clone()));
+        tasks.spawn(persist::forget(self.journal.clone()));
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
         tasks.spawn(async move { aside::publish(waiting, &bus, &instance).await });
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());

@@ -7,7 +7,7 @@
 //!    ([`sources`])
 //! 5. [`verify`]: a key entitled to sign for that issuer, over the very bytes; scope, kind and order as announced. What
 //!    [`failures`] there were says whether the notice is owed or put aside
-//! 6. [`persist`]: files and high-water mark on the disk
+//! 6. [`persist`]: the CRL and its high-water mark on the disk
 //! 7. [`swap`]: readers see it from here on; with step 6 it is one [`turn`] at a time
 //! 8. [`receipt`]: tell the fleet
 //! 9. [`checkpoint`]: past notices that are done with

@@ -1,9 +1,12 @@
-//! Step 6: files and high-water mark on the disk, before any reader sees the CRL.
+//! Step 6: the CRL and its high-water mark on the disk, before any reader sees it.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use revocast_daemon::{blocking, every};
 use revocast_pki::crl::{Changes, Crl};
 use revocast_pki::identity::{CrlId, CrlKind, CrlOrder, Digest};
+use tracing::warn;
 
 use super::dedup::supersedes;
 use super::verify::Verified;
@@ -41,10 +44,13 @@ pub(crate) struct Changed {
     removed: u64,
 }
 
+/// Superseded CRLs are removed this often.
+const FORGET_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Above this many entries the audit record tells sizes instead of exact changes.
 const COUNTED_ENTRIES: usize = 200_000;
 
-/// Writes the CRL's file, and compares it with what is enforced. Done before the turn of the scope's mark: other issuers'
+/// Writes the CRL's file, if it is to have one, and compares it with what is enforced. Done before the turn of the scope's mark: other issuers'
 /// CRLs do not wait for the disk and the processor that a large one takes. Without a mark the file says nothing, and is
 /// swept at the next start. Blocks.
 pub(crate) fn keep(journal: &Journal, crl: &Crl, held: Option<&Crl>) -> Result<Changed, JournalError> {
@@ -85,6 +91,21 @@ pub(crate) fn persist(
         took_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
     })?;
     Ok(Written::Whole(Persisted { scope, next, obsolete }))
+}
+
+/// Removes CRLs that were superseded, for as long as it is polled. It is no part of a CRL's turn, and what is not removed
+/// now is removed at the next start.
+pub(crate) async fn forget(journal: Arc<Journal>) {
+    let mut ticking = every(FORGET_INTERVAL);
+    loop {
+        ticking.tick().await;
+        let (journal, due) = (journal.clone(), journal.due_to_forget());
+        if !due.is_empty()
+            && let Err(error) = blocking(move || journal.forget(&due)).await
+        {
+            warn!(%error, "superseded CRLs are not removed from the disk");
+        }
+    }
 }
 
 /// CRLs of a scope of which none supersedes another.

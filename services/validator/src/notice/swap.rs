@@ -18,7 +18,7 @@ pub(crate) struct Swapped {
     applied_at_ms: i64,
     pub(crate) number: Option<CrlNumber>,
     pub(crate) source: Source,
-    /// Files that nothing names any more.
+    /// CRLs that nothing names any more.
     pub(crate) obsolete: Vec<Digest>,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use revocast_bus::Stored;
-use revocast_daemon::{Clock, blocking, standing_back};
+use revocast_daemon::{Clock, LARGE, blocking, standing_back};
 use revocast_faults::fail_point;
 use revocast_messages::{CrlNotice, Incoming};
 use revocast_pki::identity::CrlOrder;
@@ -323,13 +323,12 @@ impl Walk {
         self.counts.apply_seconds.observe(took.as_secs_f64());
         self.counts.applied.add_one(&[("source", &format!("{:?}", applied.source).to_lowercase())]);
         self.receipts.tell(applied.receipt(took));
-        let journal = self.journal.clone();
+        self.journal.forget_later(&applied.obsolete);
         let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());
-        tokio::spawn(standing_back(octets, move || {
-            // The last hold on tens of megabytes is let go beside the runtime, too.
-            drop(before);
-            journal.forget(&applied.obsolete)
-        }));
+        if octets >= LARGE {
+            // The last hold on tens of megabytes is let go beside the runtime.
+            tokio::spawn(standing_back(octets, move || drop(before)));
+        }
         Ok(Outcome::Applied)
     }
 }

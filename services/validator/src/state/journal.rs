@@ -1,4 +1,5 @@
-//! [`Journal`]: marks, certificates, debts, checkpoints and the audit record, in SQLite; CRLs as files by hash.
+//! [`Journal`]: marks, certificates, debts, checkpoints and the audit record, in SQLite. The octets of CRLs lie beside them
+//! or in files by hash: see [`octets`](super::octets).
 //!
 //! The high-water mark of a scope is on the disk before readers see its CRL, so a kill at any instruction never takes
 //! a validator back. Who believes it: this validator, at start, after verifying each CRL's signature again; lost, it
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::height;
 use super::history::{self, HistoryConfig};
 use super::live::{ScopeKey, Withheld};
+use super::octets::SMALL;
 
 const SCHEMA_VERSION: i32 = 1;
 
@@ -49,11 +51,14 @@ const ADDED: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS mark_by_digest ON mark (digest)",
     height::TABLES,
     history::TABLES,
+    super::octets::TABLE,
     super::polls::TABLE,
 ];
 
 /// Audit records are kept up to this many; the oldest go first. About 200 octets each.
 const MAX_AUDIT: i64 = 1_000_000;
+/// They are counted whenever so many have come.
+const AUDIT_SWEPT: i64 = 1_000;
 
 /// Statements that are kept prepared: all of an apply, and of debts and polls.
 const PREPARED: usize = 32;
@@ -117,7 +122,11 @@ pub(crate) struct Owed {
 /// The journal. All calls block on the disk.
 pub(crate) struct Journal {
     database: Mutex<Connection>,
-    crls: Store,
+    pub(super) files: Store,
+    /// CRLs of so many octets at the most lie in the database.
+    pub(super) small: usize,
+    /// Digests of CRLs that no mark names any more, until they are taken to be removed.
+    pub(super) superseded: Mutex<Vec<Digest>>,
     /// Set while superseded CRLs are kept.
     pub(super) history: Option<HistoryConfig>,
 }
@@ -125,7 +134,7 @@ pub(crate) struct Journal {
 impl Journal {
     /// Opens the journal in `folder`, making it if it is not there.
     pub(crate) fn open(folder: &Path) -> Result<Journal, JournalError> {
-        let crls = Store::open(&folder.join("crls"))?;
+        let files = Store::open(&folder.join("crls"))?;
         let mut database = Connection::open(folder.join("journal.db"))?;
         database.busy_timeout(Duration::from_secs(10))?;
         database.set_prepared_statement_cache_capacity(PREPARED);
@@ -144,19 +153,17 @@ impl Journal {
             transaction.execute_batch(table)?;
         }
         transaction.commit()?;
-        Ok(Journal { database: Mutex::new(database), crls, history: None })
-    }
-
-    /// Writes a CRL's file, unless it is there.
-    pub(crate) fn keep_crl(&self, crl: &Crl) -> Result<(), JournalError> {
-        fail_point!("file");
-        self.crls.put(crl.digest(), crl.der())?;
-        fail_point!("filed");
-        Ok(())
+        Ok(Journal {
+            database: Mutex::new(database),
+            files,
+            small: SMALL,
+            superseded: Mutex::default(),
+            history: None,
+        })
     }
 
     /// Writes what is about to be enforced: first the files, then the marks and the audit record in one transaction.
-    /// Returns the digests of files that no mark names any more.
+    /// Returns the digests of CRLs that no mark names any more.
     pub(crate) fn apply(&self, applied: &Applied<'_>) -> Result<Vec<Digest>, JournalError> {
         let crls = || std::iter::once(applied.crl).chain(applied.conflicting);
         for crl in crls() {
@@ -164,8 +171,8 @@ impl Journal {
         }
         let mut database = self.lock();
         let transaction = database.transaction()?;
-        let before = digests(&transaction, &key_parts(&applied.scope))?;
-        write_marks(&transaction, &applied.scope, crls(), applied.signer, applied.at_ms)?;
+        self.keep_small(&transaction, crls())?;
+        let before = write_marks(&transaction, &applied.scope, crls(), applied.signer, applied.at_ms)?;
         height::write(&transaction, &applied.scope, crls().map(Crl::order))?;
         audit(&transaction, applied)?;
         if self.history.is_some() {
@@ -190,29 +197,10 @@ impl Journal {
         }
         let mut database = self.lock();
         let transaction = database.transaction()?;
+        self.keep_small(&transaction, withheld.crls.iter())?;
         write_marks(&transaction, scope, withheld.crls.iter(), signer, at_ms)?;
         height::write(&transaction, scope, withheld.orders())?;
         Ok(transaction.commit()?)
-    }
-
-    /// Removes files that neither a mark nor the history names any more.
-    pub(crate) fn forget(&self, digests: &[Digest]) -> Result<(), JournalError> {
-        for digest in digests {
-            let sql = "SELECT EXISTS (SELECT 1 FROM mark WHERE digest = ?1 UNION SELECT 1 FROM history WHERE digest = ?1)";
-            let named: bool = self.lock().prepare_cached(sql)?.query_row([digest.0], |row| row.get(0))?;
-            if !named {
-                fail_point!("forget");
-                self.crls.remove(*digest)?;
-                fail_point!("forgotten");
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes every file that nothing names: what a kill between file and mark left.
-    pub(crate) fn sweep(&self) -> Result<(), JournalError> {
-        fail_point!("sweep");
-        self.forget(&self.crls.digests()?)
     }
 
     /// Every mark, complete CRLs before deltas, the highest of a scope before the conflicting ones.
@@ -233,11 +221,6 @@ impl Journal {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The bytes of a CRL file; `None` if it is not there or was damaged.
-    pub(crate) fn crl(&self, digest: Digest) -> Result<Option<Bytes>, JournalError> {
-        Ok(self.crls.get(digest)?)
     }
 
     /// Keeps a certificate.
@@ -284,30 +267,25 @@ fn key_parts(scope: &ScopeKey) -> KeyParts<'_> {
     (&scope.0.0, &scope.1.0, scope.2.to_string())
 }
 
-fn digests(connection: &Connection, key: &KeyParts<'_>) -> Result<Vec<Digest>, JournalError> {
-    let sql = "SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Names the files of a scope's CRLs, the highest first, in the place of those that were named before.
+/// Names a scope's CRLs, the highest first, in the place of those that were named before. Returns these.
 fn write_marks<'a>(
     transaction: &Connection,
     scope: &ScopeKey,
     crls: impl Iterator<Item = &'a Crl>,
     signer: &[u8],
     at_ms: i64,
-) -> Result<(), JournalError> {
+) -> Result<Vec<Digest>, JournalError> {
     let key = key_parts(scope);
-    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
-    transaction.prepare_cached(sql)?.execute(params![key.0, key.1, key.2])?;
+    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3 RETURNING digest";
+    let mut deleting = transaction.prepare_cached(sql)?;
+    let before = deleting.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
+    let before = before.collect::<Result<_, _>>()?;
     let sql = "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut inserting = transaction.prepare_cached(sql)?;
     for (n, crl) in crls.enumerate() {
         inserting.execute(params![key.0, key.1, key.2, crl.digest().0, n > 0, signer, at_ms])?;
     }
-    Ok(())
+    Ok(before)
 }
 
 fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalError> {
@@ -330,7 +308,9 @@ fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalEr
         applied.took_us as i64,
     ])?;
     let newest = connection.last_insert_rowid();
-    connection.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([newest - MAX_AUDIT])?;
+    if newest % AUDIT_SWEPT == 0 {
+        connection.execute("DELETE FROM audit WHERE id <= ?1", [newest - MAX_AUDIT])?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod height;
 pub(crate) mod history;
 pub(crate) mod journal;
 pub(crate) mod live;
+mod octets;
 mod owes;
 mod polls;
 
@@ -12,3 +13,4 @@ pub(crate) use debts::DebtId;
 pub use history::HistoryConfig;
 pub(crate) use journal::{Applied, Journal, JournalError, Mark, Owed};
 pub(crate) use live::{Enforced, Live, ScopeKey, Withheld};
+pub(crate) use octets::SMALL;
