@@ -70,12 +70,26 @@ fn layout() -> impl bincode::config::Config {
 ///
 /// Fails only if a message was built above its own limit.
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    let mut bytes = Vec::with_capacity(USUAL);
-    bytes.push(M::VERSION);
-    bincode::serde::encode_into_std_write(message, &mut bytes, bincode::config::standard())
+    let mut written = Written(Vec::with_capacity(USUAL));
+    written.0.push(M::VERSION);
+    bincode::serde::encode_into_writer(message, &mut written, bincode::config::standard())
         .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
-    within_bound::<M>(&bytes)?;
-    Ok(bytes)
+    within_bound::<M>(&written.0)?;
+    Ok(written.0)
+}
+
+/// Identifiers are written octet by octet.
+struct Written(Vec<u8>);
+
+impl bincode::enc::write::Writer for Written {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        match bytes {
+            [octet] => self.0.push(*octet),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
 }
 
 /// Reads a message; trailing bytes are refused.

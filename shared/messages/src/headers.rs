@@ -60,7 +60,11 @@ pub const MAX_NAME: usize = 512;
 
 /// A name for a header line: cut at [`MAX_NAME`] characters.
 pub fn name_line(name: &impl ToString) -> String {
-    name.to_string().chars().take(MAX_NAME).collect()
+    let mut line = name.to_string();
+    if let Some((end, _)) = line.char_indices().nth(MAX_NAME) {
+        line.truncate(end);
+    }
+    line
 }
 
 #[cfg(test)]

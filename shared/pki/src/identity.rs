@@ -42,12 +42,13 @@ macro_rules! identifier {
             type Err = NotAnIdentifier;
 
             fn from_str(text: &str) -> Result<$name, NotAnIdentifier> {
-                data_encoding::HEXLOWER
-                    .decode(text.as_bytes())
-                    .ok()
-                    .and_then(|octets| octets.try_into().ok())
-                    .map($name)
-                    .ok_or(NotAnIdentifier { octets: $octets })
+                let mut octets = [0; $octets];
+                if text.len() == 2 * $octets
+                    && data_encoding::HEXLOWER.decode_mut(text.as_bytes(), &mut octets).is_ok()
+                {
+                    return Ok($name(octets));
+                }
+                Err(NotAnIdentifier { octets: $octets })
             }
         }
 
