@@ -36,6 +36,7 @@ use crate::events::Events;
 use crate::question::Judge;
 use crate::question::cache::{Cache, Key};
 use crate::question::flight::Flights;
+use crate::question::ids::CertIds;
 use crate::question::policy::{Effective, Policy};
 use crate::question::search::Found;
 pub(crate) use share::Offer;
@@ -47,6 +48,8 @@ const OFFERS: usize = 256;
 /// What a validator knows of paths. Shared by all questions.
 pub(crate) struct Paths {
     pub(crate) cache: Cache,
+    /// What the targets of kept paths are called.
+    pub(crate) ids: CertIds,
     pub(crate) flights: Flights<Found>,
     pub(crate) counts: PathCounts,
     wanted: Wanted,
@@ -83,6 +86,7 @@ impl Paths {
         let (offers, offered) = mpsc::channel(OFFERS);
         let paths = Paths {
             cache: Cache::new(config.cache_bytes),
+            ids: CertIds::default(),
             flights: Flights::new(),
             counts: PathCounts::new(metrics),
             wanted: Wanted::default(),

@@ -98,7 +98,7 @@ impl Judge {
         let silence = self.freshness.age(now_ms);
         let mut judgements = Vec::with_capacity(certificates.len());
         for der in certificates {
-            judgements.push(self.known(CertId::of(der), &terms, now_ms, silence)?);
+            judgements.push(self.known(der, &terms, now_ms, silence).ok()?);
         }
         self.paths.counts.kept.add(judgements.len() as u64);
         Some(self.counted(self.said(terms.policy.name.clone(), now_ms, judgements, None), started))
@@ -151,12 +151,13 @@ impl Judge {
         let mut judgements = Vec::with_capacity(asked.certificates().len());
         let mut missed = Vec::new();
         for (index, der) in asked.certificates().iter().enumerate() {
-            let id = CertId::of(der);
-            let known = self.known(id, &asked.terms, now_ms, silence).filter(|_| !asked.explain);
-            judgements.push(known.unwrap_or_else(|| {
-                missed.push(Missed { index, id });
-                answer::unjudged(id)
-            }));
+            judgements.push(match self.known(der, &asked.terms, now_ms, silence) {
+                Ok(known) if !asked.explain => known,
+                Ok(Judgement { certificate: id, .. }) | Err(id) => {
+                    missed.push(Missed { index, id });
+                    answer::unjudged(id)
+                }
+            });
         }
         self.paths.counts.kept.add((judgements.len() - missed.len()) as u64);
         let policy = asked.policy.name.clone();
@@ -172,20 +173,35 @@ impl Judge {
         self.said(policy, now_ms, judgements, refused)
     }
 
-    /// Answers from a kept path: look-ups in the live CRLs and nothing else.
-    fn known(&self, id: CertId, terms: &Terms, now_ms: i64, silence: Option<Duration>) -> Option<Judgement> {
-        let path = self.paths.cache.get(&(id, terms.effective.id))?;
+    /// Answers from a kept path: look-ups in the live CRLs and nothing else. Where that does not do, it says what the
+    /// certificate is called.
+    fn known(
+        &self,
+        der: &[u8],
+        terms: &Terms,
+        now_ms: i64,
+        silence: Option<Duration>,
+    ) -> Result<Judgement, CertId> {
+        let remembered = self.paths.ids.get(der);
+        let id = remembered.unwrap_or_else(|| CertId::of(der));
+        let path = self.paths.cache.get(&(id, terms.effective.id)).ok_or(id)?;
+        if remembered.is_none()
+            && let Some(target) = path.certificates().first()
+        {
+            self.paths.ids.remember(target.der(), id);
+        }
         if terms.name.as_ref().is_some_and(|name| !path.bears(name)) {
-            return None;
+            return Err(id);
         }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
-        let rechecked = path.look_up(at, &*self.live).ok()?;
+        let rechecked = path.look_up(at, &*self.live).map_err(|_| id)?;
         // What is not valid by this path may be by another.
-        (rechecked.outcome == Outcome::Valid).then(|| {
-            self.tell_use(&path, now_ms);
-            let judgement = answer::of_path(id, &path, &rechecked, at);
-            answer::held_to(judgement, &terms.policy, &rechecked.evidence, at, silence)
-        })
+        if rechecked.outcome != Outcome::Valid {
+            return Err(id);
+        }
+        self.tell_use(&path, now_ms);
+        let judgement = answer::of_path(id, &path, &rechecked, at);
+        Ok(answer::held_to(judgement, &terms.policy, &rechecked.evidence, at, silence))
     }
 
     /// Says that a kept path is used: where nobody announces CRLs, its URLs are to be asked for the next ones, be it

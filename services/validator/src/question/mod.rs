@@ -19,6 +19,7 @@ pub(crate) mod cache;
 pub(crate) mod discover;
 pub(crate) mod flight;
 pub(crate) mod history;
+pub(crate) mod ids;
 pub(crate) mod intake;
 pub(crate) mod judge;
 pub(crate) mod policy;

@@ -65,24 +65,28 @@ pub(crate) struct Effective {
 pub struct Policies {
     by_name: BTreeMap<String, Arc<Policy>>,
     by_id: HashMap<PolicyId, (Arc<Policy>, Arc<Effective>)>,
+    /// The keys of all anchors.
+    anchors: HashMap<IssuerId, Vec<u8>>,
     default: String,
 }
 
 impl Policies {
     /// Reads the policies' files. At least one policy with an anchor is needed.
     pub fn read(configs: &BTreeMap<String, PolicyConfig>, default: &str) -> Result<Policies, PolicyError> {
-        let (mut by_name, mut by_id) = (BTreeMap::new(), HashMap::new());
+        let (mut by_name, mut by_id, mut anchors) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         for (name, config) in configs {
             let policy = Arc::new(Policy::read(name, config)?);
             for effective in policy.by_purpose.iter().map(|(_, narrowed)| narrowed).chain([&policy.plain]) {
                 by_id.insert(effective.id, (policy.clone(), effective.clone()));
             }
+            let keys = policy.believed.iter().map(|anchor| (anchor.as_issuer(), anchor.spki().to_vec()));
+            anchors.extend(keys);
             by_name.insert(name.clone(), policy);
         }
         if !by_name.contains_key(default) {
             return Err(PolicyError::NoDefault(default.to_owned()));
         }
-        Ok(Policies { by_name, by_id, default: default.to_owned() })
+        Ok(Policies { by_name, by_id, anchors, default: default.to_owned() })
     }
 
     /// A policy by name, or the default one.
@@ -111,8 +115,7 @@ impl Policies {
 
     /// The key of an anchor of any policy.
     pub(crate) fn anchor(&self, issuer: IssuerId) -> Option<Vec<u8>> {
-        let mut anchors = self.iter().flat_map(|policy| &policy.believed);
-        anchors.find(|anchor| anchor.as_issuer() == issuer).map(|anchor| anchor.spki().to_vec())
+        self.anchors.get(&issuer).cloned()
     }
 
     /// The keys of the anchors of any policy that bear this name.
