@@ -218,7 +218,7 @@ fn failure_in_json(why: &str) -> (HeaderMap, Bytes) {
 }
 
 /// Questions that are taken up together where so many have come: their answers go out in one write.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 
 /// Takes questions as they come. What is at hand is answered on the spot.
 async fn answer_all<Q, H, F>(
