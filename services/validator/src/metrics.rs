@@ -31,6 +31,7 @@ pub(crate) struct Counts {
     pub owed: Gauge,
     /// Seconds from a notice's arrival to the swap.
     pub apply_seconds: Histogram,
+    pub persist_seconds: Histogram,
     answers: [Series; 4],
     /// Seconds per question.
     pub question_seconds: Histogram,
@@ -50,6 +51,8 @@ impl Counts {
             aside: metrics.counter("revocast_put_aside", "messages put aside, by reason"),
             owed: metrics.gauge("revocast_notices_owed", "notices that are still to be finished"),
             apply_seconds: metrics.histogram("revocast_apply_seconds", "from a notice's arrival to the swap"),
+            persist_seconds: metrics
+                .histogram("revocast_persist_seconds", "writing a CRL and its mark to the disk"),
             answers: answers(metrics),
             question_seconds: metrics.histogram("revocast_question_seconds", "per question"),
             conflicts: metrics.counter("revocast_crl_conflicts", "CRLs of one number with different words"),

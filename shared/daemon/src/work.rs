@@ -1,6 +1,8 @@
 //! How a service's work is paced, and how what blocks is kept off the runtime.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,9 +22,12 @@ pub fn every(period: Duration) -> Interval {
 /// From so many octets on work on them takes milliseconds and more.
 pub const LARGE: usize = 1 << 20;
 
-/// What is large yields to everything else of this machine that wants the processor: about a tenth is left to it.
+/// What stands back yields to everything else of this machine that wants the processor: about a tenth is left to it.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
+
+/// Threads for short work, per processor: some of them wait for the disk.
+const HANDS: usize = 4;
 
 /// As [`blocking`], for work on so many octets. What is large gets a thread of its own that stands back behind all
 /// others, so that questions are answered meanwhile as if nothing happened.
@@ -52,6 +57,84 @@ fn stand_back() {
     }
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A few threads for short work, first come, first served.
+#[derive(Default)]
+struct Hands {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: VecDeque<Work>,
+    /// Threads that have nothing to do.
+    idle: usize,
+}
+
+impl Hands {
+    /// [`HANDS`] for each processor; `None` if not even one could be begun.
+    fn get() -> Option<&'static Hands> {
+        static ALL: OnceLock<Option<&'static Hands>> = OnceLock::new();
+        *ALL.get_or_init(|| {
+            let hands: &Hands = Box::leak(Box::default());
+            let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+            let begin = |_: &usize| {
+                let thread = std::thread::Builder::new().name("revocast-short".into());
+                thread.spawn(|| hands.work()).is_ok()
+            };
+            ((0..cores * HANDS).filter(begin).count() > 0).then_some(hands)
+        })
+    }
+
+    fn hand(&self, work: Work) {
+        let mut waiting = self.lock();
+        waiting.work.push_back(work);
+        let wake = waiting.idle > 0;
+        drop(waiting);
+        if wake {
+            self.came.notify_one();
+        }
+    }
+
+    fn work(&self) {
+        stand_back();
+        let mut waiting = self.lock();
+        loop {
+            while let Some(work) = waiting.work.pop_front() {
+                drop(waiting);
+                work();
+                waiting = self.lock();
+            }
+            waiting.idle += 1;
+            waiting = self.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As [`blocking`], for work of a millisecond or so on the processor and the disk, on one of a few threads. They stand back:
+/// what comes over the network is taken up first, so that everybody has it soonest, and questions are answered meanwhile.
+pub async fn short<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let Some(hands) = Hands::get() else { return blocking(work).await };
+    let (done, result) = tokio::sync::oneshot::channel();
+    hands.hand(Box::new(move || {
+        // Whoever waited may have gone.
+        let _ = done.send(std::panic::catch_unwind(AssertUnwindSafe(work)));
+    }));
+    match result.await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Runs what blocks on the disk or the processor beside the runtime; a panic there is one here.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -74,7 +157,28 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn short_work_is_all_done_also_after_a_panic_and_never_on_more_threads_than_there_are() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let all = (0..200).map(|n| {
+            let (now, most) = (now.clone(), most.clone());
+            caught(short(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                assert!(n % 10 != 0, "the tenth");
+                n
+            }))
+        });
+        let done: Vec<usize> = futures::future::join_all(all).await.into_iter().flatten().collect();
+        assert_eq!(done, (0..200).filter(|n| n % 10 != 0).collect::<Vec<_>>());
+        assert!(most.load(Ordering::SeqCst) <= HANDS * std::thread::available_parallelism().unwrap().get());
+    }
 
     #[tokio::test]
     async fn a_panic_is_given_back_in_its_words_also_one_beside_the_runtime() {
@@ -82,5 +186,6 @@ mod tests {
         let number = 5;
         assert_eq!(caught(async { panic!("at {number}") }).await, Err::<(), _>("at 5".to_owned()));
         assert_eq!(caught(blocking(|| panic!("below"))).await, Err::<(), _>("below".to_owned()));
+        assert_eq!(caught(short(|| panic!("aside"))).await, Err::<(), _>("aside".to_owned()));
     }
 }

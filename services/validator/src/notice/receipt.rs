@@ -70,6 +70,9 @@ struct Waiting {
 /// What is told again comes after all else.
 type Turn = (bool, u64);
 
+/// Whoever enforces a CRL first leaves the broker to those whom its notice has yet to reach; and what comes in a burst is
+/// told once.
+const REST: Duration = Duration::from_millis(5);
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Told at once; the others wait for their turn.
@@ -144,6 +147,7 @@ impl Receipts {
     pub(crate) async fn publish(&self, bus: &Bus, validator: &Instance) {
         loop {
             self.arrived.notified().await;
+            tokio::time::sleep(REST).await;
             while !self.flush(bus, validator).await {
                 tokio::time::sleep(PAUSE).await;
             }

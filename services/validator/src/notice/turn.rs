@@ -1,9 +1,9 @@
 //! Steps 6 and 7 in one go: a CRL's turn, one at a time, so that marks and readers agree.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use revocast_daemon::{LARGE, blocking, standing_back};
+use revocast_daemon::{LARGE, blocking, short, standing_back};
 use revocast_faults::fail_point;
 use revocast_pki::identity::CrlOrder;
 use tracing::{info, warn};
@@ -27,6 +27,8 @@ pub(super) struct Turn {
     pub(super) at_ms: i64,
     pub(super) told_on: String,
     pub(super) arrived: Instant,
+    /// How long it was written to the disk so far.
+    pub(super) writing: Duration,
 }
 
 /// A CRL that readers see.
@@ -37,19 +39,19 @@ pub(super) struct Done {
 
 /// Where a CRL stands to what is enforced; where nothing is, to the marks, whose files may have been damaged.
 pub(super) fn standing(live: &Live, scope: &ScopeKey, order: &CrlOrder) -> Standing {
-    match (live.enforced(scope), live.withheld(scope)) {
-        (None, Some(withheld)) => dedup::standing_to_withheld(&withheld, order),
-        (held, _) => dedup::standing(held.as_ref(), order),
-    }
+    live.look(scope, |enforced, withheld| match withheld {
+        Some(withheld) => dedup::standing_to_withheld(withheld, order),
+        None => dedup::standing(enforced, order),
+    })
 }
 
 impl Turn {
     /// Writes and shows it; else says what became of the notice. Judged once more when its turn comes, against what came
     /// to be enforced in the meantime.
-    pub(super) async fn take(self, verified: Verified) -> Result<Result<Done, Outcome>, JournalError> {
+    pub(super) async fn take(mut self, verified: Verified) -> Result<Result<Done, Outcome>, JournalError> {
         let octets = verified.crl().der().len();
         if octets < LARGE {
-            return blocking(move || {
+            return short(move || {
                 let changed = self.keep(&verified)?;
                 changed.map_or(Ok(Err(Outcome::Obsolete)), |changed| self.finish(verified, &changed))
             })
@@ -65,16 +67,23 @@ impl Turn {
     }
 
     /// `None` if it is no news.
-    fn keep(&self, verified: &Verified) -> Result<Option<Changed>, JournalError> {
+    fn keep(&mut self, verified: &Verified) -> Result<Option<Changed>, JournalError> {
         let scope = verified.scope();
         if !standing(&self.live, &scope, &verified.crl().order()).is_news() {
             return Ok(None);
         }
         let held = self.live.enforced(&scope).map(|held| held.crl);
-        keep(&self.journal, verified.crl(), held.as_ref()).map(Some)
+        let begun = Instant::now();
+        let kept = keep(&self.journal, verified.crl(), held.as_ref()).map(Some);
+        self.writing += begun.elapsed();
+        kept
     }
 
-    fn finish(self, verified: Verified, changed: &Changed) -> Result<Result<Done, Outcome>, JournalError> {
+    fn finish(
+        mut self,
+        verified: Verified,
+        changed: &Changed,
+    ) -> Result<Result<Done, Outcome>, JournalError> {
         let (scope, order) = (verified.scope(), verified.crl().order());
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = standing(&self.live, &scope, &order);
@@ -92,7 +101,10 @@ impl Turn {
         }
         let before = Before { withheld: self.live.withheld(&scope).filter(|_| held.is_none()), held };
         let told = (self.told_on.as_str(), self.arrived);
-        let persisted = match persist(&self.journal, verified, &before, changed, told, self.at_ms)? {
+        let begun = Instant::now();
+        let written = persist(&self.journal, verified, &before, changed, told, self.at_ms)?;
+        self.writing += begun.elapsed();
+        let persisted = match written {
             Written::Whole(persisted) => persisted,
             Written::Part(withheld) => {
                 warn!(issuer = %scope.0, scope = %scope.1, lost = withheld.lost.len(), "a CRL is kept, and nothing enforced: one that it is joined with is lost");
@@ -105,8 +117,10 @@ impl Turn {
         fail_point!("swapped");
         info!(
             issuer = %scope.0, scope = %scope.1, crl_number = applied.number.map(|number| number.to_string()),
-            source = ?applied.source, took_us = self.arrived.elapsed().as_micros() as u64, "enforced"
+            source = ?applied.source, took_us = self.arrived.elapsed().as_micros() as u64,
+            persist_us = self.writing.as_micros() as u64, "enforced"
         );
+        self.counts.persist_seconds.observe(self.writing.as_secs_f64());
         Ok(Ok(Done { applied, before }))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use revocast_daemon::standing_back;
+use revocast_daemon::{short, standing_back};
 use revocast_messages::{CrlNotice, Source};
 use revocast_pki::asn1::{Asn1Error, Time};
 use revocast_pki::certificate::{Certificate, KeyUsage};
@@ -133,8 +133,10 @@ impl Verifier {
         let (octets, at) = (bytes.len(), Time::from_unix(now_s));
         let known = self.known_signer(issuer, &name, &live, at).filter(|_| octets <= SMALL);
         let verified = match known {
-            // Less work than handing it over. What panics here does so in the notice's own task.
-            Some(signer) => self.verify_by(signer, issuer, &name, bytes, source)?,
+            Some(signer) => {
+                let work = move || verifier.verify_by(signer, issuer, &name, bytes, source);
+                AssertUnwindSafe(short(work)).catch_unwind().await.map_err(|_| Unverified::Interrupted)??
+            }
             None => {
                 let work = move || verifier.verify_of(issuer, &name, bytes, source, &live, at);
                 let verified = AssertUnwindSafe(standing_back(octets, work)).catch_unwind().await;

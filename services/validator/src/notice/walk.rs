@@ -8,7 +8,7 @@ use bytes::Bytes;
 use revocast_bus::Stored;
 use revocast_daemon::{Clock, LARGE, blocking, standing_back};
 use revocast_faults::fail_point;
-use revocast_messages::{CrlNotice, Incoming};
+use revocast_messages::{CrlNotice, Incoming, Unreadable};
 use revocast_pki::identity::CrlOrder;
 use tokio::sync::Semaphore;
 use tracing::debug;
@@ -69,6 +69,14 @@ pub(crate) enum Reach {
     Repositories { tries: u32 },
 }
 
+/// What the first step made of a message.
+pub(crate) struct Came {
+    arrived: Instant,
+    incoming: Result<Incoming, Unreadable>,
+    /// How many certificates had become known by then.
+    certificates: u64,
+}
+
 /// Whose CRL is being got, and how it came to that.
 struct Way<'a> {
     notice: &'a CrlNotice,
@@ -105,35 +113,39 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Takes one message through all steps. An error is one of this validator's own disk: the message is not done
-    /// with then, and comes again.
-    pub(crate) async fn take(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
+    /// Reads a message of a stream: the first step, on the spot.
+    pub(crate) fn read(&self, stream: &str, message: &Stored) -> Came {
         let arrived = Instant::now();
-        let read = intake::read(stream, message);
+        let incoming = intake::read(stream, message);
         fail_point!("intake");
         debug!(stream, subject = message.subject, sequence = message.sequence, "a notice came");
-        // What has come besides is taken up first; this takes arithmetic and the disk.
-        tokio::task::yield_now().await;
-        let outcome = match read {
+        Came { arrived, incoming, certificates: self.debts.certificates() }
+    }
+
+    /// Whether a CRL notice tells of nothing new: then no further step is taken.
+    pub(crate) fn is_old(&self, came: &Came) -> bool {
+        let Ok(Incoming::Crl(notice)) = &came.incoming else { return false };
+        !self.is_news(&(notice.issuer, notice.scope, notice.kind), &notice.order())
+    }
+
+    /// Takes what came through all further steps. What cannot be finished now is recorded as owed, and what waited for a
+    /// certificate that came is made due. An error is one of this validator's own disk: the message is not done with then, and
+    /// comes again.
+    pub(crate) async fn finish(&self, came: Came, message: &Stored) -> Result<Outcome, JournalError> {
+        let Came { arrived, incoming, certificates } = came;
+        let (subject, body) = (&message.subject, &message.payload);
+        let outcome = match incoming {
             Ok(Incoming::Heartbeat(_)) => return Ok(Outcome::Obsolete),
             Ok(Incoming::Certificate(notice)) => certificates::learn(self, &notice).await?,
             Ok(Incoming::Crl(notice)) => {
                 // Apart, so that what holds it stays small.
-                Box::pin(self.take_crl(*notice, &message.subject, arrived, Reach::Broker)).await?
+                Box::pin(self.take_crl(*notice, subject, arrived, Reach::Broker)).await?
             }
             Err(unreadable) => Outcome::Aside { word: unreadable.word(), why: unreadable.to_string() },
         };
-        self.tell(&message.subject, &message.payload, &outcome);
-        Ok(outcome)
-    }
-
-    /// The same, with what cannot be finished now recorded as owed, and what waited for a certificate that came made due.
-    pub(crate) async fn finish(&self, stream: &str, message: &Stored) -> Result<Outcome, JournalError> {
-        let certificates = self.debts.certificates();
-        let outcome = self.take(stream, message).await?;
+        self.tell(subject, body, &outcome);
         match &outcome {
             Outcome::Owed(missing) => {
-                let (subject, body) = (&message.subject, &message.payload);
                 let owed = (subject.as_str(), body.clone());
                 if !self.debts.record(self, owed, missing.clone(), certificates).await? {
                     self.aside.put(subject, body, "limit", "too many notices are owed");
@@ -313,6 +325,7 @@ impl Walk {
             at_ms: self.clock.now_ms(),
             told_on: told_on.to_owned(),
             arrived,
+            writing: Duration::ZERO,
         };
         let done = match turn.take(verified).await? {
             Ok(done) => done,

@@ -190,7 +190,8 @@ impl Simulation {
             message.stored_at_ns.into(),
         )
         .with_header_lines(&message.headers);
-        let outcome = self.walk.finish(&message.stream, &stored).await?;
+        let came = self.walk.read(&message.stream, &stored);
+        let outcome = self.walk.finish(came, &stored).await?;
         let learned = outcome == Outcome::Learned;
         if learned || self.brought || now_ms >= self.looked_at_ms.saturating_add(DEBTS_INTERVAL_MS) {
             self.settle().await?;

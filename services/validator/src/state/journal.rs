@@ -276,10 +276,12 @@ fn write_marks<'a>(
     at_ms: i64,
 ) -> Result<Vec<Digest>, JournalError> {
     let key = key_parts(scope);
-    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3 RETURNING digest";
-    let mut deleting = transaction.prepare_cached(sql)?;
-    let before = deleting.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
+    let sql = "SELECT digest FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    let mut selecting = transaction.prepare_cached(sql)?;
+    let before = selecting.query_map(params![key.0, key.1, key.2], |row| row.get(0).map(Digest))?;
     let before = before.collect::<Result<_, _>>()?;
+    let sql = "DELETE FROM mark WHERE issuer = ?1 AND scope = ?2 AND kind = ?3";
+    transaction.prepare_cached(sql)?.execute(params![key.0, key.1, key.2])?;
     let sql = "INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut inserting = transaction.prepare_cached(sql)?;
     for (n, crl) in crls.enumerate() {

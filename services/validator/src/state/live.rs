@@ -133,6 +133,18 @@ impl Live {
         self.scopes.get(scope).map(|enforced| enforced.clone())
     }
 
+    /// Looks at what is enforced for a scope, or at what is not for the want of a CRL; a swap waits meanwhile.
+    pub(crate) fn look<T>(
+        &self,
+        scope: &ScopeKey,
+        look: impl FnOnce(Option<&Enforced>, Option<&Withheld>) -> T,
+    ) -> T {
+        match self.scopes.get(scope) {
+            Some(enforced) => look(Some(&enforced), None),
+            None => look(None, self.withheld.get(scope).as_deref()),
+        }
+    }
+
     /// Everything that is enforced.
     pub(crate) fn all(&self) -> Vec<(ScopeKey, Enforced)> {
         self.scopes.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
