@@ -193,7 +193,7 @@ impl Following {
         tokio::spawn(async move {
             // What has come besides is taken up first; this takes arithmetic and the disk.
             tokio::task::yield_now().await;
-            let finished = async { Ok(caught(this.walk.finish(came?, &message)).await?) };
+            let finished = async { caught(this.walk.finish(came?, &message)).await };
             let finished = match finished.await {
                 Ok(finished) => finished,
                 Err(why) => {
