@@ -263,8 +263,8 @@ impl Core {
     /// The walk of notices, what it puts aside, and what it finds for the fleet.
     fn walk(&self) -> (Arc<Walk>, Receiver<Rejected>, Findings) {
         let config = &self.config;
-        let fetch =
-            Fetch::new(&self.bus, self.fetcher.clone(), config.instance.clone(), config.max_crl_bytes);
+        let (instance, clock) = (config.instance.clone(), self.context.clock.clone());
+        let fetch = Fetch::new(&self.bus, self.fetcher.clone(), instance, config.max_crl_bytes, clock);
         let (aside, waiting) = Aside::new(self.counts.clone());
         let (telling, found) = Telling::new();
         let walk = Arc::new(Walk {

@@ -1,11 +1,12 @@
 //! Step 4: carries a step of the plan out. What comes is bytes, believed by nobody yet.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use revocast_bus::{Bucket, Bus, BusError, Lease, Objects};
-use revocast_daemon::{every, standing_back};
+use revocast_daemon::{Clock, every, standing_back};
 use revocast_fetch::{FetchError, Fetched, Fetcher, Validators};
 use revocast_messages::{CrlNotice, Instance, subjects};
 use revocast_pki::crl::{Difference, DifferenceError};
@@ -41,12 +42,9 @@ pub(crate) enum Unobtained {
     /// Another validator is fetching it, or just has: it will be in the object store.
     #[error("another validator is fetching it")]
     Leased,
-    /// A repository shows something else: another validator was shown it a moment ago.
+    /// A repository shows something else: another validator was shown it a moment ago, or this one before.
     #[error("the repository shows something else")]
     Unshown,
-    /// It answered "not modified" to an unconditional request.
-    #[error("the repository answered without a CRL")]
-    Nothing,
 }
 
 impl Unobtained {
@@ -61,7 +59,7 @@ impl Unobtained {
             Unobtained::Bus(error) => error.is_passing() || matches!(error, BusError::Absent { .. }),
             Unobtained::Fetch(error) => error.is_passing(),
             Unobtained::Leased | Unobtained::Unshown => true,
-            Unobtained::Difference(_) | Unobtained::TooLarge { .. } | Unobtained::Nothing => false,
+            Unobtained::Difference(_) | Unobtained::TooLarge { .. } => false,
         }
     }
 }
@@ -101,12 +99,49 @@ pub(crate) struct Fetch {
     fetcher: Fetcher,
     instance: Instance,
     limit: usize,
+    clock: Clock,
     stores: Arc<OnceCell<(Objects, Bucket)>>,
+    shown: Arc<Shown>,
+}
+
+/// What repositories said of what they show instead of what was announced: they need not send it again. By the announced
+/// CRL's digest and the URL.
+#[derive(Default)]
+struct Shown(Mutex<HashMap<(Digest, String), Validators>>);
+
+/// Beyond so many it begins anew, which costs a download each.
+const MAX_SHOWN: usize = 4_096;
+
+impl Shown {
+    fn get(&self, key: &(Digest, String)) -> Validators {
+        self.lock().get(key).cloned().unwrap_or_default()
+    }
+
+    fn note(&self, key: (Digest, String), validators: Validators) {
+        let mut shown = self.lock();
+        if shown.len() >= MAX_SHOWN {
+            shown.clear();
+        }
+        shown.insert(key, validators);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Digest, String), Validators>> {
+        // Each change leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Fetch {
-    pub(crate) fn new(bus: &Bus, fetcher: Fetcher, instance: Instance, limit: usize) -> Fetch {
-        Fetch { bus: bus.clone(), fetcher, instance, limit, stores: Arc::default() }
+    pub(crate) fn new(bus: &Bus, fetcher: Fetcher, instance: Instance, limit: usize, clock: Clock) -> Fetch {
+        Fetch {
+            bus: bus.clone(),
+            fetcher,
+            instance,
+            limit,
+            clock,
+            stores: Arc::default(),
+            shown: Arc::default(),
+        }
     }
 
     /// The bytes that a step brings. A repository that shows something else is not asked again for `rest`, by nobody
@@ -136,14 +171,16 @@ impl Fetch {
         rest: Duration,
     ) -> Result<Bytes, Unobtained> {
         let Ok((_, leases)) = self.stores().await else {
-            return self.download(url).await;
+            return self.download(notice, url).await.map(|(bytes, _)| bytes);
         };
         let key = format!("fetch.{}", notice.digest);
         let lease = match leases.lease(&key, self.instance.as_str()).await {
             Ok(Some(lease)) => lease,
             Ok(None) => return Err(Unobtained::Leased),
             // Without the broker nobody can be agreed with: repositories are what is left.
-            Err(error) if error.is_passing() => return self.download(url).await,
+            Err(error) if error.is_passing() => {
+                return self.download(notice, url).await.map(|(bytes, _)| bytes);
+            }
             Err(error) => return Err(error.into()),
         };
         let asking = Box::pin(self.ask_alone(notice, url, rest));
@@ -163,13 +200,9 @@ impl Fetch {
         if leases.get(&resting).await?.is_some_and(|entry| entry.value.is_some()) {
             return Err(Unobtained::Unshown);
         }
-        let obtained = self.download(url).await;
-        let as_announced = match obtained.as_ref().map(Bytes::clone) {
-            Ok(bytes) => standing_back(bytes.len(), move || Digest::of(&bytes)).await == notice.digest,
-            Err(_) => false,
-        };
+        let obtained = self.download(notice, url).await;
         match &obtained {
-            Ok(bytes) if as_announced => {
+            Ok((bytes, true)) => {
                 // A failure here costs the others a download of their own.
                 let _ = objects.put(bytes).await;
             }
@@ -184,13 +217,25 @@ impl Fetch {
                 }
             }
         }
-        obtained
+        obtained.map(|(bytes, _)| bytes)
     }
 
-    async fn download(&self, url: &str) -> Result<Bytes, Unobtained> {
-        match self.fetcher.get(url, &Validators::default(), self.limit).await? {
-            Fetched::Body { bytes, .. } => Ok(bytes),
-            Fetched::NotModified => Err(Unobtained::Nothing),
+    /// What a repository shows, unless it was shown before, and whether it is what was announced.
+    async fn download(&self, notice: &CrlNotice, url: &str) -> Result<(Bytes, bool), Unobtained> {
+        let key = (notice.digest, url.to_owned());
+        match self.fetcher.get(url, &self.shown.get(&key), self.limit).await? {
+            Fetched::Body { bytes, validators, .. } => {
+                let hashed = bytes.clone();
+                let digest = standing_back(bytes.len(), move || Digest::of(&hashed)).await;
+                let as_announced = digest == notice.digest;
+                if as_announced {
+                    self.shown.lock().remove(&key);
+                } else {
+                    self.shown.note(key, validators.settled(self.clock.now_ms()));
+                }
+                Ok((bytes, as_announced))
+            }
+            Fetched::NotModified => Err(Unobtained::Unshown),
         }
     }
 
