@@ -376,9 +376,12 @@ async fn joined_are_enforced_together(config: &str) {
         eventually("it has read the heads", async || validator.readiness().await?.0.then_some(())).await;
         assert_eq!(validator.enforces(&world.issuing).await, Some(None));
         assert_eq!(validator.says(&leaf).await.unwrap().outcome, "indeterminate");
+        let says_so = async || Some(validator.readiness().await?.1.iter().any(|reason| reason == "withheld"));
+        eventually("it says so", async || says_so().await?.then_some(())).await;
         world.tell(&world.issuing.notice(again)).await;
         let is_revoked = async || (validator.says(&leaf).await?.outcome == "revoked").then_some(());
         eventually("it is enforced again", is_revoked).await;
+        eventually("it says so no more", async || (!says_so().await?).then_some(())).await;
     }
     assert_eq!(validator.enforces(&world.issuing).await, Some(Some(3)));
 }

@@ -32,6 +32,7 @@ mod run;
 mod state;
 mod subscribe;
 mod watch;
+mod withheld;
 
 pub use acquire::AcquireConfig;
 pub use bridge::{BridgeConfig, SpeaksFor};

@@ -46,6 +46,7 @@ use crate::recall::recall;
 use crate::state::{Journal, JournalError, Live};
 use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
+use crate::withheld;
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -339,6 +340,7 @@ impl Core {
         });
         tasks.spawn(history::sweep(self.journal.clone(), self.context.clock.clone()));
         tasks.spawn(persist::forget(self.journal.clone()));
+        tasks.spawn(withheld::show(self.live.clone(), self.context.health.clone()));
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
         tasks.spawn(async move { aside::publish(waiting, &bus, &instance).await });
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());

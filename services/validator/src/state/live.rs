@@ -196,6 +196,11 @@ impl Live {
         self.withheld.get(scope).map(|withheld| withheld.clone())
     }
 
+    /// The scopes that are not enforced for the want of something.
+    pub(crate) fn withheld_scopes(&self) -> Vec<ScopeKey> {
+        self.withheld.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// Takes in a certificate that may help to build paths; tells whether it was new.
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
         let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
