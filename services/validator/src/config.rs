@@ -30,8 +30,8 @@ pub struct ValidatorConfig {
     pub instance: Instance,
     /// Folder of its journal and its CRL files.
     pub state: PathBuf,
-    /// CRLs up to so many octets lie in the journal itself, which makes them durable with one write; larger ones are files.
-    /// At most 1 MiB.
+    /// CRLs up to so many octets lie in the journal itself, which makes them durable with one write; larger ones are files,
+    /// which hold up no other CRL's mark while they are written.
     pub small_crl_bytes: usize,
     /// Where HTTP is served.
     pub listen: SocketAddr,

@@ -50,9 +50,9 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(1);
 /// Above this many entries the audit record tells sizes instead of exact changes.
 const COUNTED_ENTRIES: usize = 200_000;
 
-/// Writes the CRL's file, if it is to have one, and compares it with what is enforced. Done before the turn of the scope's mark: other issuers'
-/// CRLs do not wait for the disk and the processor that a large one takes. Without a mark the file says nothing, and is
-/// swept at the next start. Blocks.
+/// Writes the CRL's file, if it is to have one, and compares it with what is enforced. Done before the turn of the scope's
+/// mark: other issuers' CRLs do not wait for the disk and the processor that a large one takes. Without a mark the file says
+/// nothing, and is swept at the next start. Blocks.
 pub(crate) fn keep(journal: &Journal, crl: &Crl, held: Option<&Crl>) -> Result<Changed, JournalError> {
     journal.keep_crl(crl)?;
     Ok(changed(held, crl))

@@ -57,7 +57,7 @@ impl Turn {
             })
             .await;
         }
-        // Only the writing of the file stands back: nobody may wait for the turn of one who does.
+        // Only the writing of the file is long, and stands back for long: others wait for the turn.
         let kept =
             standing_back(octets, move || self.keep(&verified).map(|changed| (self, verified, changed)));
         match kept.await? {

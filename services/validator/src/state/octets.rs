@@ -14,17 +14,14 @@ use super::journal::{Journal, JournalError};
 /// CRLs of so many octets at the most are small, unless a configuration says otherwise.
 pub(crate) const SMALL: usize = 16 << 10;
 
-/// No configuration makes larger ones small: they would crowd the pages out that the marks lie on.
-const MAX_SMALL: usize = 1 << 20;
-
 /// The table of the small ones.
 pub(super) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS small_crl (digest BLOB PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID";
 
 impl Journal {
-    /// CRLs of so many octets at the most lie in the database from now on, 1 MiB at the most; where others lie is no matter.
+    /// CRLs of so many octets at the most lie in the database from now on; wherever they lie now, they are found.
     pub(crate) fn keep_in_database(&mut self, octets: usize) {
-        self.small = octets.min(MAX_SMALL);
+        self.small = octets;
     }
 
     /// Writes a CRL's file, unless it is there, or the CRL is small.
