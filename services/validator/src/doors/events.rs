@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{About, EVENTS, Feed, Heard, Listener, Told};
+use super::feed::{About, EVENTS, Feed, Heard, Listener, Written};
 use super::http::Doors;
 
 /// How events are told over HTTP.
@@ -160,10 +160,12 @@ impl Listening {
     async fn next(&mut self, door: &EventDoor) -> Option<sse::Event> {
         loop {
             match self.listener.next().await? {
-                Heard::Told(told) if self.wanted.admits(told.event, &told.about) => {
-                    return Some(written(&door.feed, &told));
+                Heard::Told(told) => {
+                    let Written { event, about, data } = told.written();
+                    if self.wanted.admits(event, about) {
+                        return Some(sse::Event::default().id(door.feed.id(&told)).event(event).data(data));
+                    }
                 }
-                Heard::Told(_) => {}
                 Heard::Missed(events) => {
                     door.missed.add(&[], events.unwrap_or(1));
                     let data = serde_json::json!({ "event": "missed", "events": events });
@@ -172,10 +174,6 @@ impl Listening {
             }
         }
     }
-}
-
-fn written(feed: &Feed, told: &Told) -> sse::Event {
-    sse::Event::default().id(feed.id(told)).event(told.event).data(&told.data)
 }
 
 #[cfg(test)]

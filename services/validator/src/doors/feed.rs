@@ -1,10 +1,10 @@
-//! [`Feed`]: what happens in this validator, numbered and written down once, for all who listen over HTTP.
+//! [`Feed`]: what happens in this validator, numbered, and written down once for all who listen over HTTP.
 //!
 //! The last [`KEPT`] events are kept, so that a listener who was cut off goes on where it was. Numbers have no gaps: a
 //! listener that sees one was too slow, and is told how many it missed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use revocast_daemon::Clock;
 use revocast_messages::subjects::Subject;
@@ -16,22 +16,36 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use crate::events::Event;
 
 /// Events that are kept for listeners who come back, and that a slow listener may be behind before it misses some:
-/// about 400 octets each.
+/// about 400 octets each, or a certificate.
 const KEPT: usize = 1_024;
 
 /// The names of the events that [`Told::event`] may be.
 pub(crate) const EVENTS: [&str; 5] = ["notice", "applied", "learned", "receipt", "verdict"];
 
-/// One event, as it is told.
+/// One event.
 pub(crate) struct Told {
     /// Its number, from 1.
     pub sequence: u64,
+    event: Event,
+    at_ms: i64,
+    written: OnceLock<Written>,
+}
+
+/// An event as it is told.
+pub(crate) struct Written {
     /// Its name, one of [`EVENTS`].
     pub event: &'static str,
     /// What it is about, as far as it is about that.
     pub about: About,
     /// Its JSON.
     pub data: String,
+}
+
+impl Told {
+    /// Written down when the first listener asks for it, and then for all.
+    pub(crate) fn written(&self) -> &Written {
+        self.written.get_or_init(|| written(&self.event, self.at_ms))
+    }
 }
 
 /// What listeners filter by.
@@ -67,7 +81,7 @@ impl Feed {
     pub(crate) async fn run(self, mut events: broadcast::Receiver<Event>, clock: Clock) {
         loop {
             match events.recv().await {
-                Ok(event) => self.tell(&event, clock.now_ms()),
+                Ok(event) => self.tell(event, clock.now_ms()),
                 // The gap in the numbers tells the listeners.
                 Err(RecvError::Lagged(missed)) => self.lock().last += missed,
                 Err(RecvError::Closed) => return,
@@ -75,10 +89,10 @@ impl Feed {
         }
     }
 
-    fn tell(&self, event: &Event, at_ms: i64) {
+    fn tell(&self, event: Event, at_ms: i64) {
         let mut kept = self.lock();
         kept.last += 1;
-        let told = Arc::new(told(kept.last, event, at_ms));
+        let told = Arc::new(Told { sequence: kept.last, event, at_ms, written: OnceLock::new() });
         if kept.events.len() == KEPT {
             kept.events.pop_front();
         }
@@ -250,7 +264,7 @@ impl Parts {
     }
 }
 
-fn told(sequence: u64, event: &Event, at_ms: i64) -> Told {
+fn written(event: &Event, at_ms: i64) -> Written {
     let of_scope =
         |(issuer, scope, kind)| About { issuer: Some(issuer), scope: Some(scope), kind: Some(kind) };
     let (event, about, words) = match event {
@@ -297,7 +311,7 @@ fn told(sequence: u64, event: &Event, at_ms: i64) -> Told {
     };
     // Maps with text as keys always become JSON.
     let data = serde_json::to_string(&Data { event, at_ms, words }).unwrap_or_default();
-    Told { sequence, event, about, data }
+    Written { event, about, data }
 }
 
 #[cfg(test)]
@@ -323,12 +337,12 @@ mod tests {
     #[tokio::test]
     async fn a_listener_that_comes_back_goes_on_where_it_was() {
         let feed = Feed::new(7);
-        (1..=5).for_each(|scope| feed.tell(&receipt(scope), 0));
+        (1..=5).for_each(|scope| feed.tell(receipt(scope), 0));
         let mut listener = feed.listen(Some("7-3"));
-        feed.tell(&receipt(6), 0);
+        feed.tell(receipt(6), 0);
         assert_eq!(heard(&mut listener, 3).await, ["4", "5", "6"]);
         let mut fresh = feed.listen(None);
-        feed.tell(&receipt(7), 0);
+        feed.tell(receipt(7), 0);
         assert_eq!(heard(&mut fresh, 1).await, ["7"]);
     }
 
@@ -336,7 +350,7 @@ mod tests {
     async fn a_listener_that_was_away_too_long_or_too_slow_is_told_how_many_it_missed() {
         let feed = Feed::new(7);
         let mut slow = feed.listen(None);
-        (0..KEPT + 3).for_each(|_| feed.tell(&receipt(1), 0));
+        (0..KEPT + 3).for_each(|_| feed.tell(receipt(1), 0));
         assert_eq!(heard(&mut slow, 2).await, ["missed Some(3)", "4"]);
         let mut away = feed.listen(Some("7-1"));
         assert_eq!(heard(&mut away, 2).await, ["missed Some(2)", "4"]);
@@ -345,10 +359,10 @@ mod tests {
     #[tokio::test]
     async fn a_listener_of_another_process_is_told_that_it_missed_some() {
         let feed = Feed::new(7);
-        feed.tell(&receipt(1), 0);
+        feed.tell(receipt(1), 0);
         for foreign in ["6-1", "7-99", "nonsense", ""] {
             let mut listener = feed.listen(Some(foreign));
-            feed.tell(&receipt(2), 0);
+            feed.tell(receipt(2), 0);
             assert_eq!(heard(&mut listener, 1).await, ["missed None"], "{foreign}");
         }
     }
@@ -369,7 +383,7 @@ mod tests {
         let (issuer, scope) = ("01".repeat(16), "02".repeat(16));
         let subject = format!("pki.notice.crl.authority.{issuer}.{scope}.delta");
         let notice = Event::Notice { subject: subject.as_str().into(), outcome: "applied" };
-        let told = told(1, &notice, 5);
+        let told = written(&notice, 5);
         assert_eq!(
             told.data,
             format!(
@@ -378,7 +392,7 @@ mod tests {
         );
         assert_eq!(told.about.kind, Some(CrlKind::Delta));
         let foreign = Event::Notice { subject: "x".into(), outcome: "aside" };
-        let told = super::told(2, &foreign, 5);
+        let told = written(&foreign, 5);
         assert_eq!(told.data, r#"{"event":"notice","at_ms":5,"subject":"x","outcome":"aside"}"#);
         assert_eq!(told.about, About::default());
     }
