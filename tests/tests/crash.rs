@@ -19,7 +19,7 @@ use revocast_tests::{DEADLINE, TestCa, ValidatorProcess, World, eventually, root
 use rusqlite::{Connection, params};
 
 /// Every fail point of the notice walk, in its order.
-const STEPS: [&str; 27] = [
+const STEPS: [&str; 28] = [
     "recall",
     "sweep",
     "intake",
@@ -30,6 +30,7 @@ const STEPS: [&str; 27] = [
     "owe",
     "owed",
     "fetch",
+    "verify-by",
     "verify",
     "file",
     "file-written",
@@ -102,9 +103,12 @@ async fn a_validator_killed_at_any_step_is_never_below_its_mark_and_never_says_g
     let leaves: Vec<Certificate> = (0..=ROUNDS).map(|n| world.issuing.leaf(n)).collect();
     let mut victims: Vec<Victim> = STEPS
         .iter()
-        .map(|step| {
-            let keeps = if step.starts_with("file") { FILES } else { "" };
-            Victim { step, validator: world.validator(&format!("v-{step}"), keeps), deaths: 0 }
+        .flat_map(|step| [(*step, "journal", ""), (*step, "files", FILES)])
+        // A CRL in the journal comes by no step of a file.
+        .filter(|(step, _, keeps)| *keeps == FILES || !step.starts_with("file"))
+        .map(|(step, place, keeps)| {
+            let validator = world.validator(&format!("v-{step}-{place}"), keeps);
+            Victim { step, validator, deaths: 0 }
         })
         .collect();
     for number in 1..=ROUNDS {
@@ -404,13 +408,23 @@ async fn a_damaged_journal_is_an_error_that_says_so_and_no_empty_beginning() {
     assert!(validator.log().contains("the journal: file is not a database"), "{}", validator.log());
 }
 
-/// I12: wherever a panic comes from, it costs the one notice, and the checkpoint does not wait for it for ever.
 #[tokio::test]
 async fn a_panic_on_the_way_of_a_notice_puts_that_one_aside_and_the_checkpoint_goes_on() {
+    // The first to come by is the root's CRL.
+    a_panic_costs_the_one_notice("dedup:2", 1).await;
+}
+
+#[tokio::test]
+async fn a_panic_beside_the_runtime_puts_the_notice_aside_and_is_no_debt() {
+    // The second to come by is the first of a signer who is looked for.
+    a_panic_costs_the_one_notice("verify-by:3", 2).await;
+}
+
+/// I12: wherever a panic comes from, the checkpoint does not wait for it for ever.
+async fn a_panic_costs_the_one_notice(at: &str, which: u64) {
     let world = World::start().await;
     let mut validator = world.validator("v1", "");
-    // The first to come by is the root's CRL.
-    validator.start_panicking("dedup:2");
+    validator.start_panicking(at);
     let enforced = async |ca: &TestCa, number| {
         eventually("the CRL is enforced", async || {
             (validator.enforces(ca).await? == Some(number)).then_some(())
@@ -418,15 +432,20 @@ async fn a_panic_on_the_way_of_a_notice_puts_that_one_aside_and_the_checkpoint_g
         .await;
     };
     enforced(&world.root, 1).await;
-    world.publish(&world.issuing, &world.issuing.crl(1, 1)).await;
+    for number in 1..which {
+        world.publish(&world.issuing, &world.issuing.crl(number, 1)).await;
+        enforced(&world.issuing, number).await;
+    }
+    world.publish(&world.issuing, &world.issuing.crl(which, 1)).await;
     eventually("it is put aside", async || {
         let metrics = validator.get("/metrics").await?;
         let text = String::from_utf8_lossy(&metrics.body).into_owned();
         text.lines().any(|line| line.contains("outcome=\"aside\"") && line.ends_with(" 1")).then_some(())
     })
     .await;
-    world.publish(&world.issuing, &world.issuing.crl(2, 2)).await;
-    enforced(&world.issuing, 2).await;
+    world.publish(&world.issuing, &world.issuing.crl(which + 1, 2)).await;
+    enforced(&world.issuing, which + 1).await;
+    assert_eq!(validator.owes().await, Some(0));
     let last = world.bus.stream_state("NOTICES").await.unwrap().last_sequence;
     eventually("the checkpoint has passed all", async || {
         (checkpoint(&validator.state())? >= last).then_some(())
