@@ -12,6 +12,7 @@ use revocast_bus::{
     Stored, serve, serve_with,
 };
 use revocast_tests::{DEADLINE, NatsServer, eventually};
+use serde_json::{Value, json};
 
 const STREAM: &str = "NOTICES";
 const ALL: &str = "pki.>";
@@ -423,6 +424,83 @@ fn echo() -> ServiceSpec {
 }
 
 #[tokio::test]
+async fn a_service_tells_all_its_name_and_it_alone_what_it_is_and_what_it_has_answered() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let spec = || ServiceSpec { metadata: [("instance".into(), "one".into())].into(), ..echo() };
+    let at_hand = |call: &Call| (call.payload == "known").then(|| Ok((Vec::new(), "at hand".into())));
+    let handler = |call: Call| async move {
+        if call.payload.is_empty() { Err("nothing was said".into()) } else { Ok((Vec::new(), call.payload)) }
+    };
+    let endpoints = [("pki.echo.all".to_owned(), Some("echoes")), ("pki.echo.one".to_owned(), None)];
+    let own = || serde_json::json!({ "lag": 7 });
+    let service = serve_with(&bus, spec(), &endpoints, own, at_hand, handler).await.unwrap();
+    let other =
+        serve(&bus, ServiceSpec { name: "other".into(), ..echo() }, &[], |_| async { Err(String::new()) });
+    let other = other.await.unwrap();
+    for body in ["known", "hello", ""] {
+        let answer = bus.ask("pki.echo.all", &Vec::new(), body.into(), DEADLINE).await;
+        assert_eq!(answer.is_ok(), !body.is_empty(), "{answer:?}");
+    }
+    let told = async |subject: &str| -> Vec<Value> {
+        let told = bus.ask_all(subject, Bytes::new(), Duration::from_millis(300)).await.unwrap();
+        told.iter().map(|one| serde_json::from_slice(one).unwrap()).collect()
+    };
+    assert_eq!(told("$SRV.PING").await.len(), 2);
+    let [ping] = &told("$SRV.PING.echo").await[..] else { panic!("one echo") };
+    assert_eq!(ping["type"], "io.nats.micro.v1.ping_response");
+    assert_eq!((&ping["version"], &ping["metadata"]["instance"]), (&json!("1.0.0"), &json!("one")));
+    let id = ping["id"].as_str().unwrap();
+
+    let [info] = &told(&format!("$SRV.INFO.echo.{id}")).await[..] else { panic!("one echo") };
+    assert_eq!(info["description"], "says it again");
+    let groups = (&info["endpoints"][0]["queue_group"], &info["endpoints"][1]["queue_group"]);
+    assert_eq!(groups, (&json!("echoes"), &json!(format!("only-{id}"))));
+
+    let [statistics] = &told("$SRV.STATS.echo").await[..] else { panic!("one echo") };
+    let (asked, unasked) = (&statistics["endpoints"][0], &statistics["endpoints"][1]);
+    assert_eq!((&asked["name"], &asked["subject"]), (&json!("pki-echo-all"), &json!("pki.echo.all")));
+    assert_eq!((&asked["num_requests"], &asked["num_errors"]), (&json!(3), &json!(1)), "{statistics}");
+    assert_eq!(asked["last_error"], "400:nothing was said");
+    let (all, each) = (&asked["processing_time"], &asked["average_processing_time"]);
+    assert_eq!(all.as_u64().unwrap() / 3, each.as_u64().unwrap());
+    assert_eq!((&unasked["num_requests"], &unasked["last_error"]), (&json!(0), &json!("")));
+    assert_eq!((&asked["data"]["lag"], &unasked["data"]["lag"]), (&json!(7), &json!(7)));
+
+    service.stop().await;
+    assert_eq!(told("$SRV.PING.echo").await, [] as [Value; 0]);
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_stops_answers_what_it_has_taken_up_and_takes_no_more() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let (taken, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (tell, wait) = (taken.clone(), go.clone());
+    let handler = move |call: Call| {
+        let (tell, wait) = (tell.clone(), wait.clone());
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            Ok((Vec::new(), call.payload))
+        }
+    };
+    let service = serve(&bus, echo(), &[("pki.echo".into(), Some("echoes"))], handler).await.unwrap();
+    let ask = |body: &'static str| bus.ask("pki.echo", const { &Vec::new() }, body.into(), DEADLINE);
+    let stopping = async {
+        taken.notified().await;
+        let stopping = tokio::spawn(service.stop());
+        go.notify_one();
+        stopping.await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(ask("early"), stopping);
+    assert_eq!(answer.unwrap(), "early");
+    let late = ask("late").await;
+    assert!(matches!(late, Err(BusError::Absent { .. })), "{late:?}");
+}
+
+#[tokio::test]
 async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_goes_the_long_way() {
     let server = NatsServer::start().await;
     let bus = server.bus("test").await;
@@ -441,7 +519,7 @@ async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_go
         }
     };
     let endpoints = [("pki.echo".to_owned(), Some("echoes"))];
-    let statistics = || serde_json::Value::Null;
+    let statistics = || Value::Null;
     let service = serve_with(&bus, echo(), &endpoints, statistics, at_hand, slowly).await.unwrap();
     let ask = |body: &'static str| bus.ask("pki.echo", const { &Vec::new() }, body.into(), DEADLINE);
     let slow = ask("panic");

@@ -69,7 +69,7 @@ impl Freshness {
 
     /// For how long nothing proves that the newest of both streams is known; `None` if nothing ever did.
     pub(crate) fn age(&self, now_ms: i64) -> Option<Duration> {
-        STREAMS.iter().map(|stream| self.age_of(stream, now_ms)).reduce(|a, b| Some(a?.max(b?))).flatten()
+        self.proven_ms.iter().map(|proven| age(proven, now_ms)).reduce(|a, b| Some(a?.max(b?))).flatten()
     }
 
     /// Whether the fleet's newest is known, as far as can be: otherwise this validator is degraded.
@@ -78,15 +78,19 @@ impl Freshness {
     }
 
     fn age_of(&self, stream: &str, now_ms: i64) -> Option<Duration> {
-        match self.of(stream)?.load(Ordering::Relaxed) {
-            proven if proven == NEVER || proven > now_ms + AHEAD_MS => None,
-            proven => Some(Duration::from_millis(u64::try_from(now_ms - proven).unwrap_or(0))),
-        }
+        age(self.of(stream)?, now_ms)
     }
 
     fn of(&self, stream: &str) -> Option<&AtomicI64> {
         let index = STREAMS.iter().position(|known| *known == stream)?;
         self.proven_ms.get(index)
+    }
+}
+
+fn age(proven_ms: &AtomicI64, now_ms: i64) -> Option<Duration> {
+    match proven_ms.load(Ordering::Relaxed) {
+        proven if proven == NEVER || proven > now_ms + AHEAD_MS => None,
+        proven => Some(Duration::from_millis(u64::try_from(now_ms - proven).unwrap_or(0))),
     }
 }
 

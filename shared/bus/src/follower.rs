@@ -415,8 +415,8 @@ impl Bus {
     }
 }
 
-/// A name that no other consumer has: 64 random bits.
-fn unique() -> String {
+/// A name that no other consumer or service has: 64 random bits.
+pub(crate) fn unique() -> String {
     use ring::rand::SecureRandom;
     let mut octets = [0; 8];
     // The system's generator does not fail once it is seeded; a repeated name would only fail to be created.

@@ -65,7 +65,7 @@ fn at_hand(judge: &Judge, call: &Call) -> Option<Answered> {
     }
     let json = says_json(call.header(headers::CONTENT_TYPE));
     let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
-    Some(told(&judge.at_hand(&question.ok()?)?, json))
+    Some(told(&judge.at_hand(&question.ok()?, call.taken)?, json))
 }
 
 async fn answer(judge: &Judge, call: &Call) -> Answered {

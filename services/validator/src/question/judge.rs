@@ -70,13 +70,13 @@ impl Judge {
     /// Answers a question; never fails: what cannot be judged is told in the answer. One that lacks a CRL is judged once
     /// more when the CRL came.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
-        if let Some(answer) = self.at_hand(&question) {
+        let started = Instant::now();
+        if let Some(answer) = self.at_hand(&question, started) {
             return answer;
         }
         if question.options.is_historical() {
             return self.answer_past(question).await;
         }
-        let started = Instant::now();
         let (question, until) = (Arc::new(question), started + self.deadline);
         let mut answer = self.judged(question.clone(), Vec::new(), until).await;
         if answer.judgements.iter().any(|one| one.outcome != revocast_messages::Outcome::Valid) {
@@ -85,14 +85,14 @@ impl Judge {
         self.counted(answer, started)
     }
 
-    /// The answer to a question about few certificates whose paths are all kept: look-ups, and nothing that waits.
-    pub(crate) fn at_hand(&self, question: &Question) -> Option<Answer> {
+    /// The answer to a question about few certificates whose paths are all kept: look-ups, and nothing that waits. It was
+    /// taken up at `started`.
+    pub(crate) fn at_hand(&self, question: &Question, started: Instant) -> Option<Answer> {
         let (options, certificates) = (&question.options, &question.certificates);
         let is_plain = !options.explain && !options.is_historical();
         if !is_plain || certificates.is_empty() || certificates.len() > AT_HAND {
             return None;
         }
-        let started = Instant::now();
         let terms = Terms::of(question, &self.policies).ok()?;
         let now_ms = self.clock.now_ms();
         let silence = self.freshness.age(now_ms);
@@ -101,7 +101,8 @@ impl Judge {
             judgements.push(self.known(der, &terms, now_ms, silence).ok()?);
         }
         self.paths.counts.kept.add(judgements.len() as u64);
-        Some(self.counted(self.said(terms.policy.name.clone(), now_ms, judgements, None), started))
+        let said = self.said(terms.policy.name.clone(), now_ms, silence, judgements, None);
+        Some(self.counted(said, started))
     }
 
     fn counted(&self, answer: Answer, started: Instant) -> Answer {
@@ -170,7 +171,7 @@ impl Judge {
         if refused.is_some() {
             judgements.clear();
         }
-        self.said(policy, now_ms, judgements, refused)
+        self.said(policy, now_ms, silence, judgements, refused)
     }
 
     /// Answers from a kept path: look-ups in the live CRLs and nothing else. Where that does not do, it says what the
@@ -284,22 +285,23 @@ impl Judge {
     }
 
     pub(super) fn refused(&self, refusal: Refusal) -> Answer {
-        self.said(String::new(), self.clock.now_ms(), Vec::new(), Some(refusal))
+        let now_ms = self.clock.now_ms();
+        self.said(String::new(), now_ms, self.freshness.age(now_ms), Vec::new(), Some(refusal))
     }
 
     pub(super) fn said(
         &self,
         policy: String,
         now_ms: i64,
+        silence: Option<Duration>,
         judgements: Vec<Judgement>,
         refused: Option<Refusal>,
     ) -> Answer {
-        let age = self.freshness.age(now_ms);
         Answer {
             validator: self.instance.clone(),
             policy,
             judged_at_ms: now_ms,
-            freshness_s: age.map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
+            freshness_s: silence.map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX)),
             judgements,
             refused,
             past: None,

@@ -133,7 +133,8 @@ impl Judge {
         };
         let judgements = asked.certificates().iter().map(judge_one).collect();
         let past = Some(Past { as_of: instants.as_of, as_known_at: instants.as_known_at });
-        Answer { past, ..self.said(asked.policy.name.clone(), now_ms, judgements, None) }
+        let silence = self.freshness.age(now_ms);
+        Answer { past, ..self.said(asked.policy.name.clone(), now_ms, silence, judgements, None) }
     }
 
     fn judge_one_past(
