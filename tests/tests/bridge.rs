@@ -1,4 +1,4 @@
-//! Two broker domains and a validator between them, with real brokers and real processes.
+//! Broker domains and validators between them, with real brokers and real processes; mostly two:
 //!
 //! ```text
 //!   domain a: authority --> nats-server --> a1 a2 a3        domain b: nats-server --> b1 b2 b3
@@ -294,6 +294,42 @@ async fn in_a_ring_of_domains_nothing_circulates() {
     assert_eq!(notices(&in_a, subjects::SIGHTINGS).await, [], "the authority tells it there");
     assert_eq!(notices(&in_b, subjects::NOTICES).await, []);
     assert_nothing_was_told_twice(&in_b).await;
+}
+
+/// ```text
+///   authority --> a --> b --> c --> a
+/// ```
+#[tokio::test]
+async fn a_revocation_goes_through_a_ring_of_three_domains_and_stops_where_it_began() {
+    let (mut a, mut b) = domains().await;
+    let mut c = Fleet::start().await;
+    hand_over(&a, &c, &["root.crt", "leaf.crt"]);
+    let (of_a1, of_b1, of_c1) = (free_address(), free_address(), free_address());
+    start_bridge(&mut a, "a1", ("b", &b.nats), of_a1, "");
+    start_bridge(&mut b, "b1", ("c", &c.nats), of_b1, "");
+    start_bridge(&mut c, "c1", ("a", &a.nats), of_c1, "");
+    c.start_validator("c2", "");
+    a.settled(1).await;
+    b.settled(1).await;
+    c.settled(2).await;
+    for name in ["c1", "c2"] {
+        c.expect(name, "leaf.crt", "valid").await;
+    }
+    let issuer = issuing(&a);
+    revoke(&a, "leaf");
+    for name in ["c1", "c2"] {
+        c.expect(name, "leaf.crt", "revoked").await;
+    }
+    for listen in [of_a1, of_b1, of_c1] {
+        more_rounds(listen, 8.0).await;
+    }
+    let (in_a, in_b, in_c) = (a.nats.bus("test").await, b.nats.bus("test").await, c.nats.bus("test").await);
+    assert_eq!(notices(&in_a, subjects::SIGHTINGS).await, [], "the authority tells it there");
+    for bus in [&in_b, &in_c] {
+        assert_eq!(numbers(bus, issuer).await, ["1", "2"]);
+        assert_nothing_was_told_twice(bus).await;
+        assert_eq!(notices(bus, subjects::NOTICES).await, []);
+    }
 }
 
 /// A CRL in the issuer's name that nobody's key signed, told in the name of this class.
