@@ -13,6 +13,7 @@ use revocast_bus::{
 };
 use revocast_tests::{DEADLINE, NatsServer, eventually};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 const STREAM: &str = "NOTICES";
 const ALL: &str = "pki.>";
@@ -509,12 +510,12 @@ async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_go
         b"panic" => panic!("as the test wants it"),
         _ => None,
     };
-    let go = Arc::new(tokio::sync::Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let waiting = go.clone();
     let slowly = move |call: Call| {
         let go = waiting.clone();
         async move {
-            go.notified().await;
+            go.acquire().await.unwrap().forget();
             Ok((Vec::new(), call.payload))
         }
     };
@@ -522,15 +523,50 @@ async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_go
     let statistics = || Value::Null;
     let service = serve_with(&bus, echo(), &endpoints, statistics, at_hand, slowly).await.unwrap();
     let ask = |body: &'static str| bus.ask("pki.echo", const { &Vec::new() }, body.into(), DEADLINE);
-    let slow = ask("panic");
+    // More than there are places for.
+    let slow = futures::future::join_all(["panic", "slow", "slower"].map(ask));
     let known = async {
         for _ in 0..3 {
             assert_eq!(ask("known").await.unwrap(), "at hand");
         }
-        go.notify_one();
+        go.add_permits(3);
     };
     let (slow, ()) = tokio::join!(slow, known);
-    assert_eq!(slow.unwrap(), "panic");
+    assert_eq!(slow.into_iter().map(Result::unwrap).collect::<Vec<_>>(), ["panic", "slow", "slower"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn more_questions_than_may_wait_are_refused_as_busy_at_once() {
+    let server = NatsServer::start().await;
+    let bus = server.bus("test").await;
+    let go = Arc::new(Semaphore::new(0));
+    let waiting = go.clone();
+    let slowly = move |_| {
+        let go = waiting.clone();
+        async move {
+            go.acquire().await.unwrap().forget();
+            Ok((Vec::new(), "done".into()))
+        }
+    };
+    let service = serve(&bus, echo(), &[("pki.echo".into(), Some("echoes"))], slowly).await.unwrap();
+    // 72 of 900 KiB make 64 MiB nearly full.
+    let (large, refused) = (Bytes::from(vec![0; 900 << 10]), std::cell::Cell::new(0));
+    let all = (0..80).map(async |_| match bus.ask("pki.echo", &Vec::new(), large.clone(), DEADLINE).await {
+        Ok(answer) => assert_eq!(answer, "done"),
+        Err(error) => {
+            assert!(
+                error.to_string().contains("busy: 4096 questions, or 64 MiB of them, wait already"),
+                "{error}"
+            );
+            refused.set(refused.get() + 1);
+            if refused.get() == 8 {
+                go.add_permits(72);
+            }
+        }
+    });
+    futures::future::join_all(all).await;
+    assert_eq!(refused.get(), 8);
     service.stop().await;
 }
 

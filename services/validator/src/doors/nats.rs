@@ -32,7 +32,7 @@ pub(crate) async fn open(bus: &Bus, questions: &Questions) -> Result<Service, Bu
         description: "judges certificates against live CRLs".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         metadata: metadata(&config, &judge),
-        concurrency: config.concurrent_questions,
+        concurrency: config.concurrent_questions.saturating_mul(WAITING),
     };
     let endpoints = [
         (subjects::VALIDATE.to_owned(), Some(GROUP)),
@@ -54,6 +54,10 @@ pub(crate) async fn open(bus: &Bus, questions: &Questions) -> Result<Service, Bu
     })
     .await
 }
+
+/// Questions that wait for others, a repository or a path of theirs, for one that is searched for: one issuer that does not
+/// answer is not to keep the questions about all others waiting.
+const WAITING: usize = 16;
 
 /// Octets of a question that is answered on the spot, if it can be.
 const SMALL: usize = 16 << 10;

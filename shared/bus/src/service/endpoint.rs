@@ -15,13 +15,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::{Answered, Call};
-use crate::message::{header_map, one_line};
+use crate::message::{Headers, header_map, one_line};
 
 /// Questions that are taken up together where so many have come: their answers go out in one write.
 const TOGETHER: usize = 64;
 
+/// Questions that are under way or wait for their turn may be of so much in all, in KiB; further ones are refused.
+pub(super) const QUEUE_KIB: u32 = 64 << 10;
+
+/// What a small question counts for in the queue, in KiB: it has a task, and what it searches.
+const LEAST_KIB: usize = 16;
+
 /// The code of a question that cannot be answered as it is.
 const FAILED: usize = 400;
+
+/// The code of one that could be, at another time or by another instance.
+const BUSY: usize = 503;
 
 const JSON: &str = "application/json";
 
@@ -89,6 +98,12 @@ impl Told {
     }
 }
 
+/// Why there is no answer.
+struct Refused {
+    code: usize,
+    why: String,
+}
+
 /// Where an answer goes, and how it is written.
 struct Asker {
     reply: Subject,
@@ -98,7 +113,10 @@ struct Asker {
 /// One subject, and what answering takes.
 pub(super) struct Endpoint {
     pub client: Client,
+    /// Questions that are not at hand have one of its places while they are worked on.
     pub gate: Arc<Semaphore>,
+    /// They hold permits of it, in KiB, from being taken up to being answered.
+    pub queue: Arc<Semaphore>,
     pub ending: CancellationToken,
     pub told: Arc<Told>,
 }
@@ -153,25 +171,31 @@ impl Endpoint {
             if !known.is_empty() {
                 let answers = known.len() as u64;
                 for (asker, answer) in known.drain(..) {
-                    endpoint.respond(asker, answer).await;
+                    endpoint.respond(asker, answer.map_err(Refused::failed)).await;
                 }
                 endpoint.told.answered(answers, taken.elapsed());
             }
+            // Nothing waits here for a place: those whose answer is at hand would wait with it.
             for (asker, call) in left.drain(..) {
-                let Ok(permit) = endpoint.gate.clone().acquire_owned().await else { return };
-                let (answering, endpoint) = (handler(call), endpoint.clone());
+                let Ok(queued) = endpoint.queue.clone().try_acquire_many_owned(kib(&call)) else {
+                    endpoint.respond(asker, Err(Refused::busy())).await;
+                    endpoint.told.answered(1, taken.elapsed());
+                    continue;
+                };
+                let (handler, endpoint) = (handler.clone(), endpoint.clone());
                 tokio::spawn(async move {
-                    if let Some(answer) = answering.await {
-                        endpoint.respond(asker, answer).await;
+                    let Ok(_place) = endpoint.gate.acquire().await else { return };
+                    if let Some(answer) = handler(call).await {
+                        endpoint.respond(asker, answer.map_err(Refused::failed)).await;
                         endpoint.told.answered(1, taken.elapsed());
                     }
-                    drop(permit);
+                    drop(queued);
                 });
             }
         }
     }
 
-    async fn respond(&self, asker: Asker, answer: Answered) {
+    async fn respond(&self, asker: Asker, answer: Result<(Headers, Bytes), Refused>) {
         let sent = match answer {
             Ok((headers, answer)) if headers.is_empty() && answer.len() <= self.client.max_payload() => {
                 self.client.publish(asker.reply, answer).await
@@ -184,14 +208,20 @@ impl Endpoint {
     }
 
     /// The same where header lines are needed, if only to say that there is no answer.
-    async fn respond_with_headers(&self, asker: Asker, answer: Answered) -> Result<(), PublishError> {
+    async fn respond_with_headers(
+        &self,
+        asker: Asker,
+        answer: Result<(Headers, Bytes), Refused>,
+    ) -> Result<(), PublishError> {
         let Asker { reply, json } = asker;
         let octets = answer.as_ref().map_or(0, |(_, answer)| answer.len());
-        let (headers, body) = answer
-            .map_or_else(|why| self.failure(&why, json), |(headers, answer)| (header_map(&headers), answer));
+        let (headers, body) = answer.map_or_else(
+            |refused| self.failure(refused, json),
+            |(headers, answer)| (header_map(&headers), answer),
+        );
         match self.client.publish_with_headers(reply.clone(), headers, body).await {
             Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                let (headers, body) = self.failure(&too_large(octets), json);
+                let (headers, body) = self.failure(Refused::failed(too_large(octets)), json);
                 self.client.publish_with_headers(reply, headers, body).await
             }
             sent => sent,
@@ -200,10 +230,11 @@ impl Endpoint {
 
     /// The words of a failure stand in the headers; clients in other languages, which seldom look there, are told in the
     /// body.
-    fn failure(&self, why: &str, json: bool) -> (HeaderMap, Bytes) {
-        self.told.failed(Failure { code: FAILED, status: one_line(why) });
+    fn failure(&self, refused: Refused, json: bool) -> (HeaderMap, Bytes) {
+        let Refused { code, why } = refused;
+        self.told.failed(Failure { code, status: one_line(&why) });
         let mut headers =
-            vec![(NATS_SERVICE_ERROR, why.to_owned()), (NATS_SERVICE_ERROR_CODE, FAILED.to_string())];
+            vec![(NATS_SERVICE_ERROR, why.clone()), (NATS_SERVICE_ERROR_CODE, code.to_string())];
         let mut body = Bytes::new();
         if json {
             headers.push(("Content-Type", JSON.to_owned()));
@@ -211,6 +242,23 @@ impl Endpoint {
         }
         (header_map(&headers), body)
     }
+}
+
+impl Refused {
+    fn failed(why: String) -> Refused {
+        Refused { code: FAILED, why }
+    }
+
+    fn busy() -> Refused {
+        let (questions, mib) = (QUEUE_KIB / LEAST_KIB as u32, QUEUE_KIB >> 10);
+        let why = format!("busy: {questions} questions, or {mib} MiB of them, wait already; ask again");
+        Refused { code: BUSY, why }
+    }
+}
+
+/// What a question counts for in the queue.
+fn kib(call: &Call) -> u32 {
+    u32::try_from((call.payload.len() >> 10).max(LEAST_KIB)).unwrap_or(u32::MAX)
 }
 
 /// A message that nobody waits for an answer to is no question.

@@ -23,7 +23,7 @@ use crate::error::BusError;
 use crate::follower::unique;
 use crate::message::Headers;
 use discovery::Discovery;
-use endpoint::{Endpoint, Told};
+use endpoint::{Endpoint, QUEUE_KIB, Told};
 
 /// What a service is called, and where it listens.
 #[derive(Clone, Debug)]
@@ -36,7 +36,8 @@ pub struct ServiceSpec {
     pub version: String,
     /// Free words for whoever lists services.
     pub metadata: HashMap<String, String>,
-    /// Questions that may be under way at once; further ones wait in the subscription.
+    /// Questions that may be worked on at once; further ones wait, up to 4,096 or 64 MiB of them, and then are refused as
+    /// busy. Those whose answer is at hand wait for nobody.
     pub concurrency: usize,
 }
 
@@ -70,8 +71,7 @@ impl Call {
 pub struct Service {
     _discovery: AbortOnDropHandle<()>,
     ending: CancellationToken,
-    gate: Arc<Semaphore>,
-    concurrency: u32,
+    queue: Arc<Semaphore>,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -82,7 +82,7 @@ impl Service {
             self.ending.cancel();
             // What the broker has handed over is answered, too.
             futures::future::join_all(self.tasks).await;
-            let _ = self.gate.acquire_many(self.concurrency).await;
+            let _ = self.queue.acquire_many(QUEUE_KIB).await;
         };
         if tokio::time::timeout(STOP_PATIENCE, stopped).await.is_err() {
             debug!("questions under way are cut off");
@@ -164,8 +164,9 @@ where
     F: Future<Output = Option<Answered>> + Send + 'static,
 {
     let (id, client) = (unique(), bus.client.clone());
-    let concurrency = u32::try_from(spec.concurrency.max(1)).unwrap_or(u32::MAX);
-    let (gate, ending) = (Arc::new(Semaphore::new(concurrency as usize)), CancellationToken::new());
+    let places = spec.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+    let (gate, queue) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(QUEUE_KIB as usize)));
+    let ending = CancellationToken::new();
     let (mut tasks, mut told) = (Vec::new(), Vec::new());
     for (subject, group) in endpoints {
         // A group named after nobody else is "every instance".
@@ -177,6 +178,7 @@ where
         let endpoint = Endpoint {
             client: client.clone(),
             gate: gate.clone(),
+            queue: queue.clone(),
             ending: ending.clone(),
             told: Arc::new(Told::new(subject, group)),
         };
@@ -190,5 +192,5 @@ where
     if let Err(error) = bus.client.flush().await {
         debug!(%error, "the broker has not confirmed the service yet");
     }
-    Ok(Service { _discovery: discovery, ending, gate, concurrency, tasks })
+    Ok(Service { _discovery: discovery, ending, queue, tasks })
 }
