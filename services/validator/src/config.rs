@@ -161,6 +161,9 @@ pub struct PolicyConfig {
     pub legacy_algorithms: bool,
     /// How revocation counts.
     pub revocation: Revocation,
+    /// For so long after its nextUpdate a CRL still counts as current, to the second.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
     /// A certificate is indeterminate if its CRL was issued longer ago than this.
     #[serde(with = "humantime_serde")]
     pub max_crl_age: Option<Duration>,
@@ -181,6 +184,7 @@ impl Default for PolicyConfig {
             eku: None,
             legacy_algorithms: false,
             revocation: Revocation::Hard,
+            grace: Duration::ZERO,
             max_crl_age: None,
             fresh_within: None,
         }

@@ -202,6 +202,7 @@ impl Asked {
                 Revocation::Soft => RevocationMode::Soft,
                 Revocation::None => RevocationMode::None,
             },
+            grace_s: 0,
             algorithms: match self.algorithms {
                 Algorithms::Default => AlgorithmPolicy::DEFAULT,
                 Algorithms::Legacy => AlgorithmPolicy::LEGACY,

@@ -163,6 +163,7 @@ impl Policy {
                 Revocation::Soft => RevocationMode::Soft,
                 Revocation::None => RevocationMode::None,
             },
+            grace_s: u32::try_from(config.grace.as_secs()).unwrap_or(u32::MAX),
             algorithms: if config.legacy_algorithms {
                 AlgorithmPolicy::legacy()
             } else {

@@ -13,6 +13,9 @@ use crate::identity::{PolicyId, first_half, sha256};
 /// First octet of what is hashed.
 const FORM_VERSION: u8 = 1;
 
+/// Set in the octet of the revocation mode where the seconds of grace follow it.
+const WITH_GRACE: u8 = 0x80;
+
 /// A hash of a set of anchors: names, keys, and the certificates whose constraints bind. Does not depend on order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AnchorsDigest([u8; 32]);
@@ -39,11 +42,19 @@ impl Requirements {
         hashed.extend(anchors.0);
         let flags = [self.explicit_policy, self.inhibit_policy_mapping, self.inhibit_any_policy];
         hashed.extend(flags.map(u8::from));
-        hashed.push(match self.revocation {
+        let mode = match self.revocation {
             RevocationMode::Hard => 0,
             RevocationMode::Soft => 1,
             RevocationMode::None => 2,
-        });
+        };
+        // A policy without grace is called as it was before there was any.
+        match self.grace_s {
+            0 => hashed.push(mode),
+            grace_s => {
+                hashed.push(mode | WITH_GRACE);
+                hashed.extend(grace_s.to_be_bytes());
+            }
+        }
         push(&mut hashed, self.algorithms.name().as_bytes());
         push(&mut hashed, self.purpose.as_ref().map_or(&[][..], |purpose| purpose.as_oid().content()));
         policies.iter().for_each(|policy| push(&mut hashed, policy.as_oid().content()));
@@ -111,6 +122,9 @@ mod tests {
             Requirements { inhibit_any_policy: true, ..plain.clone() },
             Requirements { revocation: RevocationMode::Soft, ..plain.clone() },
             Requirements { revocation: RevocationMode::None, ..plain.clone() },
+            Requirements { grace_s: 1, ..plain.clone() },
+            Requirements { grace_s: 2, ..plain.clone() },
+            Requirements { grace_s: 1, revocation: RevocationMode::Soft, ..plain.clone() },
             Requirements { algorithms: AlgorithmPolicy::LEGACY, ..plain.clone() },
         ];
         let digest = Anchors::default().digest();

@@ -129,7 +129,10 @@ impl ProvenPath {
         let Ok(rechecked) = self.judge::<Infallible>(at, |index, findings| {
             let crls = sources.crls.by_issuer(self.certificates[index].issuer());
             Ok(match self.bound_to(index, at, &crls) {
-                Some(bound) => bound.placed.status(&crls, &self.certificates[index], at, findings),
+                Some(bound) => {
+                    let overdue = self.requirements.overdue(at);
+                    bound.placed.status(&crls, &self.certificates[index], overdue, findings)
+                }
                 None => self.inspect(index, at, crls, sources, findings),
             })
         });
@@ -143,7 +146,7 @@ impl ProvenPath {
             let certificate = &self.certificates[index];
             let crls = crls.by_issuer(certificate.issuer());
             let bound = self.bound_to(index, at, &crls).ok_or(Unbound)?;
-            Ok(bound.placed.status(&crls, certificate, at, findings))
+            Ok(bound.placed.status(&crls, certificate, self.requirements.overdue(at), findings))
         })
     }
 
@@ -205,8 +208,9 @@ impl ProvenPath {
             path: Path { certificates: &self.certificates, anchor: &self.anchor },
             keys: &keys,
         };
+        let overdue = self.requirements.overdue(at);
         if !revocation::crl_issuers(certificate).is_empty() {
-            return match revocation::status(certificate, sources.crls, at, &mut signers) {
+            return match revocation::status(certificate, sources.crls, at, overdue, &mut signers) {
                 Ok(inspected) => {
                     findings.extend(inspected.findings);
                     inspected.status
@@ -218,7 +222,7 @@ impl ProvenPath {
         if deciding.add(certificate, &crls, at, &mut signers).is_err() {
             return UNFINISHED;
         }
-        let status = deciding.status(certificate, at, findings);
+        let status = deciding.status(certificate, overdue, findings);
         self.bind(index, at, &crls, &deciding);
         status
     }

@@ -58,8 +58,17 @@ pub struct Requirements {
     pub purpose: Option<OidBuf>,
     /// How revocation counts.
     pub revocation: RevocationMode,
+    /// So many seconds after its nextUpdate a CRL still counts as current.
+    pub grace_s: u32,
     /// Which algorithms count.
     pub algorithms: AlgorithmPolicy,
+}
+
+impl Requirements {
+    /// At `at`, a CRL whose nextUpdate is before this is past it.
+    pub(crate) fn overdue(&self, at: Time) -> Time {
+        at.plus(-i64::from(self.grace_s))
+    }
 }
 
 /// How revocation counts.

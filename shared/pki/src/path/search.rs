@@ -238,7 +238,8 @@ impl<'a, 's, 'b> Search<'a, 's, 'b> {
                 path,
                 keys: &validated.keys,
             };
-            let status = revocation::status(certificate, self.sources.crls, self.inquiry.at, &mut signers)?;
+            let (at, overdue) = (self.inquiry.at, self.inquiry.requirements.overdue(self.inquiry.at));
+            let status = revocation::status(certificate, self.sources.crls, at, overdue, &mut signers)?;
             let seen = evidence.len();
             evidence.extend(status.findings);
             evidence[seen..].iter_mut().for_each(|found| found.certificate = index);

@@ -47,8 +47,31 @@ pub(super) fn delta_for(
     signers: &mut dyn Signers,
 ) -> Result<Option<Crl>, Exhausted> {
     let Some(number) = base.crl.number() else { return Ok(None) };
+    newest_delta(base, crls, signers, |delta| fits(delta, &base.crl, number, at))
+}
+
+/// The newest delta of the same issuer, key and scope that is based on more than the complete CRL has: proof that there is a
+/// newer complete one, which is not at hand.
+pub(super) fn delta_ahead_of(
+    base: &Relevant,
+    crls: &[Crl],
+    at: Time,
+    signers: &mut dyn Signers,
+) -> Result<Option<Crl>, Exhausted> {
+    let Some(number) = base.crl.number() else { return Ok(None) };
+    newest_delta(base, crls, signers, |delta| {
+        is_of(delta, &base.crl, at) && delta.base_number().is_some_and(|based_on| based_on > number)
+    })
+}
+
+fn newest_delta(
+    base: &Relevant,
+    crls: &[Crl],
+    signers: &mut dyn Signers,
+    counts: impl Fn(&Crl) -> bool,
+) -> Result<Option<Crl>, Exhausted> {
     let mut newest: Option<&Crl> = None;
-    for delta in crls.iter().filter(|delta| fits(delta, &base.crl, number, at)) {
+    for delta in crls.iter().filter(|delta| counts(delta)) {
         signers.consider()?;
         let newer = newest.is_none_or(|newest| delta.order() > newest.order());
         if newer && signers.signer_of(delta)? == Some(base.standing.signer) {
@@ -59,10 +82,15 @@ pub(super) fn delta_for(
 }
 
 fn fits(delta: &Crl, base: &Crl, number: CrlNumber, at: Time) -> bool {
-    delta.kind() == CrlKind::Delta
-        && delta.this_update() <= at
+    is_of(delta, base, at)
         && delta.base_number().is_some_and(|based_on| based_on <= number)
         && delta.number().is_some_and(|delta_number| delta_number >= number)
+}
+
+fn is_of(delta: &Crl, base: &Crl, at: Time) -> bool {
+    delta.kind() == CrlKind::Delta
+        && delta.this_update() <= at
+        && delta.number().is_some()
         && delta.distribution_point() == base.distribution_point()
         && same_key(delta, base)
 }

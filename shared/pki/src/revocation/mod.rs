@@ -4,10 +4,12 @@
 //! distribution points names, those are *relevant* that cover it (`coverage`) and whose signature verifies by someone
 //! entitled ([`Signers`]). Within each scope the newest decide (`deciding`), brought up to date by a delta where one fits.
 //!
-//! Two departures from the letter of 6.3.3, both to the safe side and both so that the answer does not depend on the order
-//! in which CRLs are held. All relevant CRLs are looked into, not only those of the first distribution point that
-//! covers every reason: revoked by any is revoked. And a CRL that cannot be relied upon for a good answer (past its
+//! Three departures from the letter of 6.3.3, all to the safe side and so that the answer does not depend on the order
+//! in which CRLs come. All relevant CRLs are looked into, not only those of the first distribution point that
+//! covers every reason: revoked by any is revoked. A CRL that cannot be relied upon for a good answer (past its
 //! nextUpdate, or with a critical extension that is not known) still convicts what it lists, except what it only held.
+//! And a delta that is based on more than the complete CRL has convicts what it lists, too, and leaves nothing good: what
+//! the complete CRL between them says is not known.
 
 mod coverage;
 mod deciding;
@@ -61,6 +63,8 @@ pub(crate) trait Signers {
 struct Relevant {
     crl: Crl,
     delta: Option<Crl>,
+    /// A delta that is based on more than `crl` has.
+    ahead: Option<Crl>,
     standing: Standing,
 }
 
@@ -81,11 +85,12 @@ pub(crate) struct Deciding {
     unknown: Option<Unknown>,
 }
 
-/// The status of `certificate` at `at`.
+/// The status of `certificate` at `at`; a CRL whose nextUpdate is before `overdue` is past it.
 pub(crate) fn status(
     certificate: &Certificate,
     crls: &dyn CrlSource,
     at: Time,
+    overdue: Time,
     signers: &mut dyn Signers,
 ) -> Result<Inspected, Exhausted> {
     let mut deciding = Deciding::default();
@@ -94,7 +99,7 @@ pub(crate) fn status(
         deciding.add(certificate, &crls.by_issuer(&name), at, signers)?;
     }
     let mut findings = Vec::new();
-    let status = deciding.status(certificate, at, &mut findings);
+    let status = deciding.status(certificate, overdue, &mut findings);
     Ok(Inspected { status, findings })
 }
 
@@ -122,23 +127,31 @@ impl Deciding {
             match signers.signer_of(crl)? {
                 Some(signer) => {
                     let standing = Standing { signer, scope: crl.scope(signer), reasons };
-                    complete.push(Relevant { crl: crl.clone(), delta: None, standing });
+                    complete.push(Relevant { crl: crl.clone(), delta: None, ahead: None, standing });
                 }
                 None => self.unknown = Some(Unknown::NoSigner),
             }
         }
         for mut relevant in deciding::of(complete) {
             relevant.delta = deciding::delta_for(&relevant, crls, at, signers)?;
+            relevant.ahead = deciding::delta_ahead_of(&relevant, crls, at, signers)?;
             self.relevant.push(relevant);
         }
         Ok(())
     }
 
-    /// What they say of the certificate at `at`. What they say in full is added to `findings`.
-    pub(crate) fn status(&self, certificate: &Certificate, at: Time, findings: &mut Vec<Evidence>) -> Status {
+    /// What they say of the certificate, where a CRL whose nextUpdate is before `overdue` is past it. What they say in full is
+    /// added to `findings`.
+    pub(crate) fn status(
+        &self,
+        certificate: &Certificate,
+        overdue: Time,
+        findings: &mut Vec<Evidence>,
+    ) -> Status {
         let mut answer = Answer::new(findings, self.unknown);
-        for Relevant { crl, delta, standing } in &self.relevant {
-            answer.look_into(certificate, crl, delta.as_ref(), standing, at);
+        for Relevant { crl, delta, ahead, standing } in &self.relevant {
+            let deltas = Deltas { fitting: delta.as_ref(), ahead: ahead.as_ref() };
+            answer.look_into(certificate, crl, deltas, standing, overdue);
         }
         answer.conclude()
     }
@@ -148,12 +161,18 @@ impl Deciding {
     /// decide as soon as something else becomes known.
     pub(crate) fn placed(&self, crls: &[Crl]) -> Option<Placed> {
         let place_of = |wanted: &Crl| crls.iter().position(|crl| crl.is_same_object(wanted));
+        // `None` within: there is none to be placed.
+        let place_of_delta = |wanted: &Option<Crl>| match wanted {
+            Some(delta) => place_of(delta).map(Some),
+            None => Some(None),
+        };
         let place = |relevant: &Relevant| {
-            let delta = match &relevant.delta {
-                Some(delta) => Some(place_of(delta)?),
-                None => None,
-            };
-            Some(Place { crl: place_of(&relevant.crl)?, delta, standing: relevant.standing })
+            Some(Place {
+                crl: place_of(&relevant.crl)?,
+                delta: place_of_delta(&relevant.delta)?,
+                ahead: place_of_delta(&relevant.ahead)?,
+                standing: relevant.standing,
+            })
         };
         let places: Vec<Place> = self.relevant.iter().map(place).collect::<Option<_>>()?;
         (!places.is_empty() && self.unknown.is_none()).then_some(Placed(places))
@@ -172,24 +191,28 @@ pub(crate) struct Placed(Vec<Place>);
 struct Place {
     crl: usize,
     delta: Option<usize>,
+    ahead: Option<usize>,
     standing: Standing,
 }
 
 impl Placed {
-    /// The look-up itself: what they say of the certificate at `at`. `crls` is the list in which they have their places.
+    /// The look-up itself, as [`Deciding::status`] has it. `crls` is the list in which they have their places.
     pub(crate) fn status(
         &self,
         crls: &[Crl],
         certificate: &Certificate,
-        at: Time,
+        overdue: Time,
         findings: &mut Vec<Evidence>,
     ) -> Status {
         let mut answer = Answer::new(findings, None);
         for place in &self.0 {
-            let delta = place.delta.and_then(|delta| crls.get(delta));
+            let at_place = |place: Option<usize>| place.and_then(|place| crls.get(place));
+            let deltas = Deltas { fitting: at_place(place.delta), ahead: at_place(place.ahead) };
+            let all_there = deltas.fitting.is_some() == place.delta.is_some()
+                && deltas.ahead.is_some() == place.ahead.is_some();
             match crls.get(place.crl) {
-                Some(crl) if delta.is_some() == place.delta.is_some() => {
-                    answer.look_into(certificate, crl, delta, &place.standing, at);
+                Some(crl) if all_there => {
+                    answer.look_into(certificate, crl, deltas, &place.standing, overdue);
                 }
                 // Another list than the one in which they were placed says nothing.
                 _ => return Status::Unknown(Unknown::NoCrl),
@@ -197,6 +220,14 @@ impl Placed {
         }
         answer.conclude()
     }
+}
+
+/// The deltas of a complete CRL.
+#[derive(Clone, Copy)]
+struct Deltas<'c> {
+    fitting: Option<&'c Crl>,
+    /// One that is based on more than the complete CRL has.
+    ahead: Option<&'c Crl>,
 }
 
 struct Answer<'f> {
@@ -215,12 +246,16 @@ impl<'f> Answer<'f> {
         &mut self,
         certificate: &Certificate,
         crl: &Crl,
-        delta: Option<&Crl>,
+        deltas: Deltas<'_>,
         standing: &Standing,
-        at: Time,
+        overdue: Time,
     ) {
+        let told_ahead = deltas.ahead.filter(|ahead| {
+            find(certificate, ahead).is_some_and(|entry| entry.reason() != Reason::RemoveFromCrl)
+        });
+        let delta = told_ahead.or(deltas.fitting);
         let newest = delta.unwrap_or(crl);
-        let current = newest.next_update().is_some_and(|next| at <= next);
+        let current = newest.next_update().is_some_and(|next| overdue <= next);
         let known = crl.usable().is_ok() && delta.is_none_or(|delta| delta.usable().is_ok());
         let entry = entry_in(certificate, crl, delta);
         let revocation = entry.map(|entry| Revocation {
@@ -234,6 +269,7 @@ impl<'f> Answer<'f> {
             }
             _ if !known => self.is_unknown(Unknown::UnknownCriticalExtension),
             _ if !current => self.is_unknown(Unknown::Stale),
+            _ if deltas.ahead.is_some() => self.is_unknown(Unknown::BaseMissing),
             // A current hold is a revocation, judged above.
             _ => self.covered = self.covered.or(standing.reasons),
         }

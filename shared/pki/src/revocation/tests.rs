@@ -190,13 +190,36 @@ fn a_delta_counts_on_a_base_that_is_new_enough() {
     assert_eq!(ask(&leaf, &ca, [base(&[]), ca.crl(6, &[LEAF], delta(5))]).outcome(), Outcome::Revoked);
     assert_eq!(ask(&leaf, &ca, [base(&[]), ca.crl(6, &[LEAF], delta(4))]).outcome(), Outcome::Revoked);
     assert_eq!(ask(&leaf, &ca, [base(&[LEAF]), removed()]).outcome(), Outcome::Valid);
-    // Based on more than is held, older than what is held, or without a base at all: not combined.
-    assert_eq!(ask(&leaf, &ca, [base(&[]), ca.crl(7, &[LEAF], delta(6))]).outcome(), Outcome::Valid);
+    // Older than what is held, or without a base at all: not combined.
     assert_eq!(ask(&leaf, &ca, [base(&[]), ca.crl(4, &[LEAF], delta(3))]).outcome(), Outcome::Valid);
     assert_eq!(ask(&leaf, &ca, [ca.crl(6, &[], delta(5))]).reason(), unknown(Unknown::NoCrl));
     assert_eq!(
         ask(&leaf, &ca, [base(&[LEAF]), root("CN=ca").crl(6, &[], delta(5))]).outcome(),
         Outcome::Revoked
+    );
+}
+
+#[test]
+fn a_delta_ahead_of_the_base_convicts_what_it_lists_and_leaves_nothing_good() {
+    let ca = root("CN=ca");
+    let leaf = ca.leaf("CN=leaf", |_| {});
+    let base = |number: u64, serials: &[u8]| ca.crl(number, serials, nothing);
+    let ahead = |serials: &[u8]| ca.crl(7, serials, delta(6));
+    assert_eq!(ask(&leaf, &ca, [base(5, &[]), ahead(&[LEAF])]).outcome(), Outcome::Revoked);
+    assert_eq!(ask(&leaf, &ca, [base(5, &[]), ahead(&[])]).reason(), unknown(Unknown::BaseMissing));
+    assert_eq!(ask(&leaf, &ca, [base(5, &[LEAF]), ahead(&[])]).outcome(), Outcome::Revoked);
+    // What a delta that fits says besides still counts.
+    let fitting = ca.crl(6, &[LEAF], delta(5));
+    assert_eq!(ask(&leaf, &ca, [base(5, &[]), fitting, ahead(&[])]).outcome(), Outcome::Revoked);
+    // Released by what is not at hand in whole: it stays convicted.
+    let entry = RevokedEntry::new(&[LEAF], NOW.plus(-DAY)).because(CrlReason::RemoveFromCrl);
+    let released = ca.crl_of(7, [entry], delta(6));
+    assert_eq!(ask(&leaf, &ca, [base(5, &[LEAF]), released]).outcome(), Outcome::Revoked);
+    // With its base it is a delta like any other; one of another key says nothing.
+    assert_eq!(ask(&leaf, &ca, [base(6, &[]), ahead(&[])]).outcome(), Outcome::Valid);
+    assert_eq!(
+        ask(&leaf, &ca, [base(5, &[]), root("CN=ca").crl(7, &[LEAF], delta(6))]).outcome(),
+        Outcome::Valid
     );
 }
 

@@ -295,6 +295,31 @@ fn a_look_up_answers_as_long_as_the_crls_are_those_of_the_last_recheck() {
 }
 
 #[test]
+fn a_kept_path_knows_grace_and_deltas_ahead_of_their_base_as_a_search_does() {
+    let top = root("CN=top");
+    let leaf = top.leaf("CN=leaf", |_| {});
+    let delta = |serials: &[u8]| top.crl(7, serials, |template| template.base = Some(6.into()));
+    let late = |by: i64| top.crl(5, &[], move |template| template.next_update = Some(NOW.plus(-by)));
+    let mut ask = Ask::about(&leaf, &top).with_crls([top.crl(5, &[], |_| {})]);
+    ask.requirements.grace_s = 60;
+    let proven = ask.proven();
+    for (crls, outcome) in [
+        (vec![top.crl(5, &[], |_| {}), delta(&[7])], Outcome::Revoked),
+        (vec![top.crl(5, &[], |_| {}), delta(&[])], Outcome::Indeterminate),
+        (vec![top.crl(6, &[], |_| {}), delta(&[])], Outcome::Valid),
+        (vec![late(60)], Outcome::Valid),
+        (vec![late(61)], Outcome::Indeterminate),
+    ] {
+        ask.crls = crls.clone();
+        assert_eq!(ask.outcome(), outcome);
+        let (crls, memory): (CrlSet, Memory) = (crls.into_iter().collect(), Memory::new(0));
+        let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &memory };
+        assert_eq!(proven.recheck(NOW, sources).outcome, outcome);
+        assert_eq!(proven.look_up(NOW, &crls).map(|again| again.outcome), Ok(outcome));
+    }
+}
+
+#[test]
 fn a_crl_whose_signer_becomes_known_later_is_obeyed_by_a_proven_path() {
     let top = root("CN=top");
     let (sub, another_key) = (top.ca("CN=sub", |_| {}), top.ca("CN=sub", |_| {}));
