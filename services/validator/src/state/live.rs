@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
-use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlOrder, IssuerId, ScopeId};
+use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
 use revocast_pki::revocation::CrlSource;
@@ -296,6 +296,11 @@ impl CrlSource for Live {
     fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
         self.by_issuer.get(issuer).map_or_else(Arc::default, |listed| listed.crls.clone())
     }
+
+    fn lost(&self, signer: IssuerId, scope: ScopeId) -> Option<CrlNumber> {
+        let of_kind = |kind| self.withheld.get(&(signer, scope, kind))?.orders().max()?.number;
+        of_kind(CrlKind::Complete).max(of_kind(CrlKind::Delta))
+    }
 }
 
 #[cfg(test)]
@@ -329,6 +334,23 @@ mod tests {
             applied_at_ms: 0,
             source: Source::Inline,
         }
+    }
+
+    #[test]
+    fn what_is_lost_of_a_scope_is_told_until_something_is_enforced_for_it() {
+        let (live, signer, scope) = (Live::new(), IssuerId([1; 16]), ScopeId([2; 16]));
+        let lost = |number: u64| CrlOrder {
+            number: Some(number.into()),
+            this_update: Time::from_unix(0),
+            id: CrlId([0; 32]),
+        };
+        let without = |number| Withheld { crls: Vec::new(), lost: vec![lost(number)] };
+        assert_eq!(live.lost(signer, scope), None);
+        live.withhold((signer, scope, CrlKind::Complete), without(5));
+        live.withhold((signer, scope, CrlKind::Delta), without(6));
+        assert_eq!(live.lost(signer, scope), Some(6.into()));
+        live.swap((signer, scope, CrlKind::Delta), minted(7, &Arc::new(())));
+        assert_eq!((live.lost(signer, scope), live.lost(signer, ScopeId([3; 16]))), (Some(5.into()), None));
     }
 
     #[test]

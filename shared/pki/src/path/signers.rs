@@ -15,7 +15,7 @@ use super::session::Session;
 use super::validation::Path;
 use crate::certificate::{Certificate, KeyUsage};
 use crate::crl::Crl;
-use crate::identity::{Digest, IssuerId};
+use crate::identity::{CrlNumber, Digest, IssuerId, ScopeId};
 use crate::revocation::Signers;
 
 /// Paths of CRL issuers that need CRLs of yet other issuers: real hierarchies have one or two levels.
@@ -39,6 +39,10 @@ impl Signers for PathSigners<'_, '_, '_, '_> {
             return Ok(Some(signer));
         }
         self.on_path(crl, true)
+    }
+
+    fn lost(&self, signer: IssuerId, scope: ScopeId) -> Option<CrlNumber> {
+        self.sources.crls.lost(signer, scope)
     }
 
     fn compare(&mut self) -> Result<(), Exhausted> {
@@ -105,6 +109,7 @@ impl PathSigners<'_, '_, '_, '_> {
         }
         let requirements = Requirements {
             revocation: self.inquiry.requirements.revocation,
+            grace_s: self.inquiry.requirements.grace_s,
             algorithms: self.inquiry.requirements.algorithms,
             ..Requirements::default()
         };

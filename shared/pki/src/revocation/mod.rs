@@ -21,7 +21,7 @@ use crate::asn1::Time;
 use crate::certificate::Certificate;
 use crate::crl::{Crl, Entry, Reason};
 use crate::distribution_point::Reasons;
-use crate::identity::{CrlKind, IssuerId, ScopeId};
+use crate::identity::{CrlKind, CrlNumber, IssuerId, ScopeId};
 use crate::path::Exhausted;
 use crate::verdict::{Evidence, Revocation, Unknown};
 use coverage::Coverage;
@@ -51,6 +51,9 @@ pub(crate) trait Signers {
     /// Who signed `crl`, if that was someone entitled to: RFC 5280 6.3.3 (f), (g).
     fn signer_of(&mut self, crl: &Crl) -> Result<Option<IssuerId>, Exhausted>;
 
+    /// The highest number of a CRL of this scope that was held and is lost.
+    fn lost(&self, signer: IssuerId, scope: ScopeId) -> Option<CrlNumber>;
+
     /// Before a CRL is asked whether it covers a certificate. An issuer may have thousands of shards.
     fn compare(&mut self) -> Result<(), Exhausted>;
 
@@ -75,6 +78,8 @@ struct Standing {
     scope: ScopeId,
     /// The reasons for which it speaks of the certificate.
     reasons: Reasons,
+    /// A newer CRL of its scope is lost.
+    is_behind: bool,
 }
 
 /// The CRLs that decide over a certificate, whatever they say.
@@ -126,7 +131,9 @@ impl Deciding {
             signers.consider()?;
             match signers.signer_of(crl)? {
                 Some(signer) => {
-                    let standing = Standing { signer, scope: crl.scope(signer), reasons };
+                    let scope = crl.scope(signer);
+                    let is_behind = signers.lost(signer, scope).is_some_and(|lost| Some(lost) > crl.number());
+                    let standing = Standing { signer, scope, reasons, is_behind };
                     complete.push(Relevant { crl: crl.clone(), delta: None, ahead: None, standing });
                 }
                 None => self.unknown = Some(Unknown::NoSigner),
@@ -175,7 +182,8 @@ impl Deciding {
             })
         };
         let places: Vec<Place> = self.relevant.iter().map(place).collect::<Option<_>>()?;
-        (!places.is_empty() && self.unknown.is_none()).then_some(Placed(places))
+        let is_certain = self.unknown.is_none() && !places.iter().any(|place| place.standing.is_behind);
+        (!places.is_empty() && is_certain).then_some(Placed(places))
     }
 
     /// Who signed those that decide.
@@ -269,6 +277,7 @@ impl<'f> Answer<'f> {
             }
             _ if !known => self.is_unknown(Unknown::UnknownCriticalExtension),
             _ if !current => self.is_unknown(Unknown::Stale),
+            _ if standing.is_behind => self.is_unknown(Unknown::Lost),
             _ if deltas.ahead.is_some() => self.is_unknown(Unknown::BaseMissing),
             // A current hold is a revocation, judged above.
             _ => self.covered = self.covered.or(standing.reasons),

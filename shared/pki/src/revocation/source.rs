@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::crl::Crl;
+use crate::identity::{CrlNumber, IssuerId, ScopeId};
 use crate::name::Name;
 
 /// Gives CRLs. A validator hands its live state through this.
@@ -11,6 +12,12 @@ pub trait CrlSource {
     /// All CRLs, complete and delta, whose issuer field is `issuer`, in any order, whoever signed them. The list is
     /// shared, as it is asked for with every certificate of every question; the same list means that nothing changed.
     fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]>;
+
+    /// The highest number among CRLs, complete and delta, that were held for a scope of this signer, and are lost. A
+    /// complete one below it gives no good answer.
+    fn lost(&self, _signer: IssuerId, _scope: ScopeId) -> Option<CrlNumber> {
+        None
+    }
 }
 
 /// CRLs in memory, by issuer.

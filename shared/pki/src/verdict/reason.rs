@@ -50,6 +50,8 @@ pub enum Unknown {
     UnknownCriticalExtension,
     /// The CRLs are past their nextUpdate, or have none.
     Stale,
+    /// A newer CRL was held before, and is lost.
+    Lost,
     /// A delta CRL is based on a newer complete CRL than those that are held.
     BaseMissing,
     /// The CRLs do not speak of every reason.
@@ -63,6 +65,7 @@ impl Unknown {
             Unknown::NoSigner => "no CRL for it is signed by a key that is entitled to",
             Unknown::UnknownCriticalExtension => "its CRL has a critical extension that is not known",
             Unknown::Stale => "its CRL is past nextUpdate",
+            Unknown::Lost => "a newer CRL for it was held, and is lost",
             Unknown::BaseMissing => "a delta CRL is based on a newer complete CRL than is held",
             Unknown::ReasonsMissing => "its CRLs do not cover every reason of revocation",
         }
@@ -74,6 +77,7 @@ impl Unknown {
             Unknown::NoSigner => "revocation_unknown_no_signer",
             Unknown::UnknownCriticalExtension => "revocation_unknown_critical_extension",
             Unknown::Stale => "revocation_unknown_stale",
+            Unknown::Lost => "revocation_unknown_lost",
             Unknown::BaseMissing => "revocation_unknown_base",
             Unknown::ReasonsMissing => "revocation_unknown_reasons",
         }

@@ -1,11 +1,15 @@
 //! Rules of RFC 5280 6.1, each with the wound that it healed elsewhere.
 
+use std::sync::Arc;
+
 use super::world::{Ask, DAY, Holder, NOW, dn, path_length, root, root_with};
 use crate::certificate::KeyUsage;
 use crate::crl::Crl;
+use crate::identity::{CrlNumber, IssuerId, ScopeId};
 use crate::mint::{CertificateTemplate, Extension, GeneralName, GeneralSubtrees};
+use crate::name::Name;
 use crate::path::{Anchor, AskedName, Graph, Sources, Unbound};
-use crate::revocation::CrlSet;
+use crate::revocation::{CrlSet, CrlSource};
 use crate::signature::Memory;
 use crate::verdict::{Outcome, Reason};
 
@@ -319,6 +323,47 @@ fn a_kept_path_knows_grace_and_deltas_ahead_of_their_base_as_a_search_does() {
     }
 }
 
+/// CRLs of which some are lost.
+struct Losing {
+    left: CrlSet,
+    lost: (IssuerId, ScopeId, CrlNumber),
+}
+
+impl CrlSource for Losing {
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
+        self.left.by_issuer(issuer)
+    }
+
+    fn lost(&self, signer: IssuerId, scope: ScopeId) -> Option<CrlNumber> {
+        ((signer, scope) == (self.lost.0, self.lost.1)).then_some(self.lost.2)
+    }
+}
+
+#[test]
+fn where_a_newer_crl_of_the_scope_is_lost_none_is_good_and_what_is_listed_is_revoked() {
+    let top = root("CN=top");
+    let leaf = top.leaf("CN=leaf", |_| {});
+    let crl = |number, serials: &[u8]| top.crl(number, serials, |_| {});
+    let proven = Ask::about(&leaf, &top).with_crls([crl(5, &[])]).proven();
+    let signer = top.certificate.as_issuer();
+    let scope = crl(5, &[]).scope(signer);
+    let another = ScopeId([0; 16]);
+    for (left, scope, outcome) in [
+        (crl(5, &[]), scope, Outcome::Indeterminate),
+        (crl(5, &[7]), scope, Outcome::Revoked),
+        (crl(6, &[]), scope, Outcome::Valid),
+        (crl(5, &[]), another, Outcome::Valid),
+    ] {
+        let left = [left].into_iter().collect();
+        let crls = Losing { left, lost: (signer, scope, 6_u64.into()) };
+        let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &Memory::new(0) };
+        assert_eq!(proven.recheck(NOW, sources).outcome, outcome);
+        // Which CRLs decide is kept only where nothing but they decides.
+        let again = proven.look_up(NOW, &crls).map(|again| again.outcome);
+        assert_eq!(again, if outcome == Outcome::Valid { Ok(outcome) } else { Err(Unbound) });
+    }
+}
+
 #[test]
 fn a_crl_whose_signer_becomes_known_later_is_obeyed_by_a_proven_path() {
     let top = root("CN=top");
@@ -342,7 +387,7 @@ fn a_proven_path_keeps_no_crl_that_its_source_has_let_go() {
     let leaf = top.leaf("CN=leaf", |_| {});
     let proven = Ask::about(&leaf, &top).with_crls([top.crl(1, &[], |_| {})]).proven();
     let octets = top.crl(2, &[], |_| {}).der().to_vec();
-    let held = std::sync::Arc::new(octets);
+    let held = Arc::new(octets);
     struct Held(std::sync::Arc<Vec<u8>>);
     impl AsRef<[u8]> for Held {
         fn as_ref(&self) -> &[u8] {
@@ -355,5 +400,5 @@ fn a_proven_path_keeps_no_crl_that_its_source_has_let_go() {
     assert_eq!(proven.recheck(NOW, sources).outcome, Outcome::Valid);
     assert!(proven.look_up(NOW, &crls).is_ok(), "bound to it, or this test shows nothing");
     drop(crls);
-    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    assert_eq!(Arc::strong_count(&held), 1);
 }
