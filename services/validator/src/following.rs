@@ -25,6 +25,8 @@ const HELD_BACK: usize = 1_024;
 const HEADS_PATIENCE: Duration = Duration::from_secs(10);
 /// After a fault of our own disk the stream is attached again this much later.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Whoever waits for the heads, and the one that the next head is handed.
+const HELD_BY_US: usize = 2;
 /// How often it is looked whether the heads are worked on.
 const SETTLED_LOOK: Duration = Duration::from_millis(20);
 
@@ -37,12 +39,12 @@ pub(crate) struct Following {
     health: Health,
     proofs: Proofs,
     gate: Arc<Semaphore>,
-    /// How many permits the gate has in all.
-    places: usize,
     /// Told to whoever asks for the service's statistics.
     position: Arc<Position>,
     progress: Arc<Mutex<Progress>>,
     failed: Arc<Notify>,
+    /// The heads of this attachment that are under way hold it.
+    heads: Arc<Mutex<Arc<()>>>,
 }
 
 impl Following {
@@ -65,9 +67,9 @@ impl Following {
             proofs,
             position: Arc::new(Position::new(stream, gate.clone(), places)),
             gate,
-            places,
             progress: Arc::default(),
             failed: Arc::default(),
+            heads: Arc::default(),
         }
     }
 
@@ -130,12 +132,13 @@ impl Following {
                     Followed::Next(message) => {
                         self.position.told(&message);
                         let ticket = self.progress().begin(message.sequence);
-                        self.take(message, ticket).await;
+                        self.take(message, ticket, None).await;
                     }
                     Followed::Detached { why } => {
                         attached = false;
                         self.position.attached(false);
                         held_back.clear();
+                        *self.heads.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
                         self.proofs.reading().detached();
                         self.health.degraded(self.stream, why);
                     }
@@ -151,15 +154,15 @@ impl Following {
     }
 
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
-    /// since one slow repository must not hold up the next notice.
+    /// since one slow repository must not hold up the next notice. Readiness waits for so long and no longer; that nothing
+    /// newer is known is not said before each head is finished or owed.
     fn is_attached(&self, attachment: u64) {
         let (this, ticket) = (self.clone(), self.progress().begin_head());
+        let heads = self.heads_under_way();
         tokio::spawn(async move {
             let debts = &this.walk.debts;
             let settled = async {
-                while this.gate.available_permits() < this.places
-                    || debts.are_pressing(this.walk.clock.now_ms())
-                {
+                while Arc::strong_count(&heads) > HELD_BY_US || debts.are_pressing(this.walk.clock.now_ms()) {
                     tokio::time::sleep(SETTLED_LOOK).await;
                 }
             };
@@ -167,6 +170,13 @@ impl Following {
             this.health.well(this.stream);
             if this.stream == subjects::NOTICES {
                 this.health.well("broker");
+            }
+            while Arc::strong_count(&heads) > HELD_BY_US {
+                if !Arc::ptr_eq(&heads, &this.heads_under_way()) {
+                    // Contact was lost since, and the next attachment tells its own heads.
+                    return;
+                }
+                tokio::time::sleep(SETTLED_LOOK).await;
             }
             let progress = this.progress();
             if progress.is_sound_since(ticket) {
@@ -178,11 +188,17 @@ impl Following {
 
     async fn take_head(&self, head: Stored) {
         let ticket = self.progress().begin_head();
-        self.take(head, ticket).await;
+        let under_way = self.heads_under_way();
+        self.take(head, ticket, Some(under_way)).await;
     }
 
-    /// Works on a message beside others; waits only when too many are under way.
-    async fn take(&self, message: Stored, ticket: Ticket) {
+    fn heads_under_way(&self) -> Arc<()> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Works on a message beside others; waits only when too many are under way. A head holds `under_way` until it is
+    /// finished.
+    async fn take(&self, message: Stored, ticket: Ticket, under_way: Option<Arc<()>>) {
         let Ok(permit) = self.gate.clone().acquire_owned().await else { return };
         let came = caught(async { self.walk.read(self.stream, &message) }).await;
         if came.as_ref().is_ok_and(|came| self.walk.is_old(came)) {
@@ -210,7 +226,7 @@ impl Following {
                     this.fail(ticket);
                 }
             }
-            drop(permit);
+            drop((permit, under_way));
         });
     }
 

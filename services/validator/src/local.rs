@@ -4,7 +4,7 @@
 //! same question walk over the same state; what the notice walk does around verification (debts, marks on the disk,
 //! receipts) is left out, so what was enforced is gone with the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use revocast_daemon::{Clock, Metrics};
@@ -20,6 +20,7 @@ use crate::config::ValidatorConfig;
 use crate::freshness::Freshness;
 use crate::metrics::Counts;
 use crate::notice::dedup::standing;
+use crate::notice::persist::{Before, Joined, join};
 use crate::notice::verify::Verifier;
 use crate::paths::Paths;
 use crate::question::{Judge, Policies, PolicyError};
@@ -30,6 +31,8 @@ use crate::state::{Enforced, Live};
 pub struct Local {
     pub(crate) judge: Judge,
     verifier: Verifier,
+    /// Whose turn it is to enforce a CRL.
+    applying: Arc<Mutex<()>>,
 }
 
 /// Why a CRL does not come to be enforced.
@@ -82,7 +85,7 @@ impl Local {
             discover: None,
             gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
         };
-        Ok(Local { judge, verifier: Verifier::new(policies) })
+        Ok(Local { judge, verifier: Verifier::new(policies), applying: Arc::default() })
     }
 
     /// A certificate that may help to build paths; believed by nobody for being here. Tells whether it was new.
@@ -108,12 +111,15 @@ impl Local {
                 }
             };
             let scope = verified.scope();
-            if !standing(live.enforced(&scope).as_ref(), &crl.order()).is_news() {
+            let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = Before { held: live.enforced(&scope), withheld: None };
+            if !standing(before.held.as_ref(), &crl.order()).is_news() {
                 return Err(NotEnforced::NoNews);
             }
             let (crl, signer, source) = verified.into_parts();
+            let Joined { highest: crl, others: conflicting, .. } = join(&before, crl);
             let applied_at_ms = self.judge.clock.now_ms();
-            live.swap(scope, Enforced { crl, conflicting: Vec::new(), signer, applied_at_ms, source });
+            live.swap(scope, Enforced { crl, conflicting, signer, applied_at_ms, source });
             return Ok(());
         }
         Err(NotEnforced::Unsigned(refused))

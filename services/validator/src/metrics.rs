@@ -37,6 +37,8 @@ pub(crate) struct Counts {
     pub question_seconds: Histogram,
     /// CRLs of one number with different words.
     pub conflicts: Counter,
+    /// Conflicting CRLs beyond those that are joined.
+    pub conflicts_dropped: Counter,
     /// CRL number enforced, by issuer, scope and kind.
     pub crl_number: Gauge,
     /// nextUpdate enforced, seconds since the epoch.
@@ -55,6 +57,10 @@ impl Counts {
                 .histogram("revocast_persist_seconds", "writing a CRL and its mark to the disk"),
             answers: answers(metrics),
             question_seconds: metrics.histogram("revocast_question_seconds", "per question"),
+            conflicts_dropped: metrics.counter(
+                "revocast_crl_conflicts_dropped",
+                "conflicting CRLs that were let go, since more conflict than are joined",
+            ),
             conflicts: metrics.counter("revocast_crl_conflicts", "CRLs of one number with different words"),
             crl_number: metrics.gauge("x509_crl_number", "CRL number that is enforced"),
             crl_next_update: metrics.gauge(
@@ -76,6 +82,7 @@ impl Counts {
         begin(&self.applied, "source", &["inline", "difference", "object", "repository"]);
         begin(&self.aside, "reason", ASIDE);
         self.conflicts.add(&[], 0);
+        self.conflicts_dropped.add(&[], 0);
         self.owed.set(&[], 0.0);
     }
 }

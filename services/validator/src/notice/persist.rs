@@ -18,6 +18,8 @@ pub(crate) struct Persisted {
     pub(super) scope: ScopeKey,
     pub(super) next: Enforced,
     pub(super) obsolete: Vec<Digest>,
+    /// Conflicting CRLs beyond those that are joined.
+    pub(super) dropped: usize,
 }
 
 /// What came of writing a CRL.
@@ -70,7 +72,7 @@ pub(crate) fn persist(
     let scope = verified.scope();
     let (crl, signer, source) = verified.into_parts();
     let (added, removed) = changed.since(before.held.as_ref().map(|held| &held.crl), &crl);
-    let Joined { highest, others, lost } = join(before, crl);
+    let Joined { highest, others, lost, dropped } = join(before, crl);
     if !lost.is_empty() {
         let crls = std::iter::once(highest).chain(others).collect();
         let withheld = Withheld { crls, lost };
@@ -90,7 +92,7 @@ pub(crate) fn persist(
         removed,
         took_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
     })?;
-    Ok(Written::Whole(Persisted { scope, next, obsolete }))
+    Ok(Written::Whole(Persisted { scope, next, obsolete, dropped }))
 }
 
 /// Removes CRLs that were superseded, for as long as it is polled. It is no part of a CRL's turn, and what is not removed
@@ -109,17 +111,19 @@ pub(crate) async fn forget(journal: Arc<Journal>) {
 }
 
 /// CRLs of a scope of which none supersedes another.
-struct Joined {
-    highest: Crl,
-    /// The others that are at hand, the highest first.
-    others: Vec<Crl>,
+pub(crate) struct Joined {
+    pub(crate) highest: Crl,
+    /// The others that are at hand, the highest first; at most [`MAX_CONFLICTING`].
+    pub(crate) others: Vec<Crl>,
     /// Where those stand that are not.
     lost: Vec<CrlOrder>,
+    /// How many more there were.
+    dropped: usize,
 }
 
 /// What stands once `crl` has come: all that no other supersedes. Any multiset of CRLs, in any order, joins to the same
 /// (PROMISES, I4), and one that is lost has its place as if it were at hand.
-fn join(before: &Before, crl: Crl) -> Joined {
+pub(crate) fn join(before: &Before, crl: Crl) -> Joined {
     let held = before.held.iter().flat_map(Enforced::crls);
     let (at_hand, lost) =
         before.withheld.as_ref().map_or((&[][..], &[][..]), |it| (&it.crls[..], &it.lost[..]));
@@ -135,7 +139,8 @@ fn join(before: &Before, crl: Crl) -> Joined {
     let mut left = all.into_iter();
     // What just came is superseded by nothing that stands, or it would not have come this far.
     let highest = left.next().unwrap_or(crl);
-    Joined { highest, others: left.take(MAX_CONFLICTING).collect(), lost }
+    let others: Vec<Crl> = left.by_ref().take(MAX_CONFLICTING).collect();
+    Joined { highest, others, lost, dropped: left.count() }
 }
 
 impl Changed {
@@ -189,7 +194,7 @@ mod tests {
     }
 
     fn enforced(joined: Joined) -> Enforced {
-        let Joined { highest, others, lost } = joined;
+        let Joined { highest, others, lost, .. } = joined;
         assert!(lost.is_empty());
         let (crl, conflicting) = (highest, others);
         Enforced { crl, conflicting, signer: Vec::new(), applied_at_ms: 0, source: Source::Inline }
@@ -203,7 +208,7 @@ mod tests {
         for crl in crls {
             let Some(withheld) = &before.withheld else { break };
             if standing_to_withheld(withheld, &crl.order()).is_news() {
-                let Joined { highest, others, lost: mut gone } = join(&before, crl.clone());
+                let Joined { highest, others, lost: mut gone, .. } = join(&before, crl.clone());
                 let (kept, goes): (Vec<Crl>, Vec<Crl>) = std::iter::once(highest)
                     .chain(others)
                     .partition(|one| lost.is_none_or(|lost| one.number() != Some(lost.into())));
@@ -283,6 +288,20 @@ mod tests {
             enforced(join(&before, next.clone())).crls().map(Crl::id).collect::<Vec<_>>(),
             [next.id()]
         );
+    }
+
+    #[test]
+    fn of_more_that_conflict_than_are_joined_the_oldest_go_and_are_counted_in_any_order() {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let all: Vec<Crl> = (0..7).map(|n| minted(&key, (1, n, 1))).collect();
+        let newest: Vec<CrlId> = all.iter().rev().take(MAX_CONFLICTING + 1).map(Crl::id).collect();
+        let reversed: Vec<Crl> = all.iter().rev().cloned().collect();
+        assert_eq!((enforced_after(&all), enforced_after(&reversed)), (newest.clone(), newest));
+        let held = all.iter().take(MAX_CONFLICTING + 1).fold(Before::default(), |before, crl| Before {
+            held: Some(enforced(join(&before, crl.clone()))),
+            ..Before::default()
+        });
+        assert_eq!(join(&held, all[6].clone()).dropped, 1);
     }
 
     #[test]

@@ -132,15 +132,17 @@ impl Receipts {
         let mut waiting = self.lock();
         let before = std::mem::replace(&mut waiting.about, about);
         waiting.forget_strangers();
-        let joined: Vec<ScopeKey> =
-            live.scope_keys().into_iter().filter(|scope| !is_about(&before, scope)).collect();
-        drop(waiting);
-        // Whatever is applied from here on is told by whoever applies it.
+        let joined = live.scope_keys().into_iter().filter(|scope| !is_about(&before, scope));
+        let joined: Vec<ScopeKey> = joined
+            .filter(|scope| is_about(&waiting.about, scope) && !waiting.told.contains_key(scope))
+            .collect();
+        // What is applied meanwhile is told by whoever applies it, after this: it waits for the lock.
         for scope in joined {
             if let Some(enforced) = live.enforced(&scope) {
-                self.tell(Told::again(scope, &enforced));
+                waiting.insert(Told::again(scope, &enforced));
             }
         }
+        self.arrived.notify_one();
     }
 
     /// Publishes what is handed over, for as long as it is polled.

@@ -44,7 +44,7 @@ impl Swapped {
 
 /// Makes what is on the disk what readers see.
 pub(crate) fn swap(live: &Live, persisted: Persisted, counts: &Counts) -> Swapped {
-    let Persisted { scope, next, obsolete } = persisted;
+    let Persisted { scope, next, obsolete, .. } = persisted;
     let swapped = Swapped {
         scope,
         crl_id: next.crl.id(),

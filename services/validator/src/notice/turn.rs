@@ -10,9 +10,11 @@ use tracing::{info, warn};
 
 use super::dedup::{self, Standing};
 use super::persist::{Before, Changed, Written, keep, persist};
+use super::receipt::Receipts;
 use super::swap::{Swapped, swap};
 use super::verify::Verified;
 use super::walk::Outcome;
+use crate::events::Events;
 use crate::metrics::Counts;
 use crate::state::live::MAX_SCOPES;
 use crate::state::{Journal, JournalError, Live, ScopeKey};
@@ -22,6 +24,8 @@ pub(super) struct Turn {
     pub(super) live: Arc<Live>,
     pub(super) journal: Arc<Journal>,
     pub(super) counts: Counts,
+    pub(super) events: Events,
+    pub(super) receipts: Receipts,
     /// Whose turn it is.
     pub(super) applying: Arc<Mutex<()>>,
     pub(super) at_ms: i64,
@@ -105,6 +109,11 @@ impl Turn {
         let written = persist(&self.journal, verified, &before, changed, told, self.at_ms)?;
         self.writing += begun.elapsed();
         let persisted = match written {
+            Written::Whole(persisted) if persisted.dropped > 0 => {
+                self.counts.conflicts_dropped.add(&[], persisted.dropped as u64);
+                warn!(issuer = %scope.0, scope = %scope.1, dropped = persisted.dropped, "more CRLs conflict than are joined: what only the oldest of them revoke is let go");
+                persisted
+            }
             Written::Whole(persisted) => persisted,
             Written::Part(withheld) => {
                 warn!(issuer = %scope.0, scope = %scope.1, lost = withheld.lost.len(), "a CRL is kept, and nothing enforced: one that it is joined with is lost");
@@ -115,6 +124,9 @@ impl Turn {
         fail_point!("swap");
         let applied = swap(&self.live, persisted, &self.counts);
         fail_point!("swapped");
+        // Within the turn: of two CRLs of a scope, the newer one is told last.
+        self.events.tell(applied.event());
+        self.receipts.tell(applied.receipt(self.arrived.elapsed()));
         info!(
             issuer = %scope.0, scope = %scope.1, crl_number = applied.number.map(|number| number.to_string()),
             source = ?applied.source, took_us = self.arrived.elapsed().as_micros() as u64,

@@ -321,6 +321,8 @@ impl Walk {
             live: self.live.clone(),
             journal: self.journal.clone(),
             counts: self.counts.clone(),
+            events: self.events.clone(),
+            receipts: self.receipts.clone(),
             applying: self.applying.clone(),
             at_ms: self.clock.now_ms(),
             told_on: told_on.to_owned(),
@@ -332,10 +334,8 @@ impl Walk {
             Err(outcome) => return Ok(outcome),
         };
         let (Done { applied, before }, took) = (done, arrived.elapsed());
-        self.events.tell(applied.event());
         self.counts.apply_seconds.observe(took.as_secs_f64());
         self.counts.applied.add_one(&[("source", &format!("{:?}", applied.source).to_lowercase())]);
-        self.receipts.tell(applied.receipt(took));
         self.journal.forget_later(&applied.obsolete);
         let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());
         if octets >= LARGE {

@@ -171,6 +171,18 @@ async fn a_newer_crl_that_revokes_others_takes_no_new_search() {
     assert_eq!(world.local.ways(), ways(1, 1));
 }
 
+/// I2, I4.
+#[tokio::test]
+async fn what_either_of_two_crls_of_one_number_revokes_is_revoked_in_a_process_without_broker_too() {
+    for both in [[vec![LEAF], vec![LEAF + 1]], [vec![LEAF + 1], vec![LEAF]]] {
+        let world = World::new().await;
+        for serials in both {
+            world.enforce(world.issuing.crl(2, &serials)).await;
+        }
+        assert_eq!(world.outcome().await, Outcome::Revoked);
+    }
+}
+
 #[tokio::test]
 async fn a_kept_path_that_is_revoked_gives_way_to_another() {
     let world = World::new().await;

@@ -388,7 +388,7 @@ fn a_proven_path_keeps_no_crl_that_its_source_has_let_go() {
     let proven = Ask::about(&leaf, &top).with_crls([top.crl(1, &[], |_| {})]).proven();
     let octets = top.crl(2, &[], |_| {}).der().to_vec();
     let held = Arc::new(octets);
-    struct Held(std::sync::Arc<Vec<u8>>);
+    struct Held(Arc<Vec<u8>>);
     impl AsRef<[u8]> for Held {
         fn as_ref(&self) -> &[u8] {
             &self.0
