@@ -72,6 +72,20 @@ pub(crate) struct State {
     asking: bool,
 }
 
+impl State {
+    /// How long until it is asked again: the renewal while it stands, else twice as long each time, up to that.
+    fn rest(&mut self, renewal: Duration) -> Duration {
+        if self.stands {
+            self.pause = FIRST_PAUSE;
+            return renewal;
+        }
+        let pause = self.pause.min(renewal);
+        // Who is never answered asks for as long as it runs: what is doubled must not grow beyond the renewal.
+        self.pause = pause.saturating_mul(2).min(renewal);
+        pause
+    }
+}
+
 impl Subscriber {
     /// Keeps the subscriptions alive until `stop`; what was asked by then is waited for.
     pub(crate) async fn work(&self, stop: &CancellationToken) {
@@ -211,11 +225,8 @@ impl Subscriber {
                 Some(format!("{whose}: {error}"))
             }
         };
-        let renewal = self.lease / 3;
         state.stands = state.trouble.is_none();
-        let pause = if state.stands { renewal } else { state.pause.min(renewal) };
-        state.pause = if state.stands { FIRST_PAUSE } else { state.pause * 2 };
-        state.next = Instant::now() + pause;
+        state.next = Instant::now() + state.rest(self.lease / 3);
     }
 
     fn tell(&self) {
@@ -272,4 +283,29 @@ async fn ask(bus: &Bus, request: &SubscriptionRequest) -> Result<SubscriptionAns
     let body = encode(request).map_err(damaged)?;
     let answer = bus.ask(&request.subject().to_string(), &Vec::new(), body.into(), PATIENCE).await?;
     decode(&answer).map_err(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_never_answered_asks_at_the_pace_of_renewal_for_as_long_as_it_runs() {
+        let renewal = Duration::from_secs(20);
+        let mut state = State {
+            next: Instant::now(),
+            pause: FIRST_PAUSE,
+            name: None,
+            trouble: None,
+            stands: false,
+            asking: false,
+        };
+        let rests: Vec<u64> = (0..200).map(|_| state.rest(renewal).as_secs()).collect();
+        assert_eq!(rests[..6], [1, 2, 4, 8, 16, 20]);
+        assert!(rests[5..].iter().all(|rest| *rest == 20));
+        state.stands = true;
+        assert_eq!(state.rest(renewal), renewal);
+        state.stands = false;
+        assert_eq!(state.rest(renewal), FIRST_PAUSE, "after it stood, it begins anew");
+    }
 }
