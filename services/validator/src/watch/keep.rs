@@ -271,6 +271,7 @@ impl Watches {
         let _place = self.0.gate.acquire().await.ok()?;
         // Before it is judged: what is claimed to be known is never more than what the verdict rests on.
         let enforced = head.map_or_else(Vec::new, |head| self.enforced(&head.told.seen, self.now_ms()));
+        let generation = live.generation();
         let answer = self.0.judge.answer(asked.question()).await;
         self.0.counts.judged.add_one(&[]);
         let policy = self.0.judge.policies.get(asked.options.policy.as_deref())?;
@@ -285,7 +286,8 @@ impl Watches {
         let until = reach.until(&judgement, at, oldest_s);
         let again = reach.next(at).into_iter().chain(until).min();
         let again_ms = again.map(|last| last.plus(1).unix().saturating_mul(1_000));
-        self.registry().judged(id, judgement.outcome, &reach, again_ms);
+        let outdated = || live.generation() != generation;
+        self.change(|registry| registry.judged(id, judgement.outcome, &reach, again_ms, outdated));
         let decided: Vec<Seen> = judgement.evidence.iter().map(Seen::from).collect();
         let waited = self.registry().has_waited(id, judged_at_ms);
         let mut known = reach.known(usize::MAX);

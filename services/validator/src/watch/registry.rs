@@ -155,10 +155,20 @@ impl Registry {
         None
     }
 
-    /// It was judged: what it depends on from now on, and when it is judged again at the latest.
-    pub(crate) fn judged(&mut self, id: WatchId, ours: Outcome, reach: &Reach, again_ms: Option<i64>) {
+    /// It was judged: what it depends on from now on, and when it is judged again at the latest. An event finds a watch
+    /// by the names that are listed: where names are listed only now, `outdated` says, once they are, whether something
+    /// happened while it was judged, and then it is due.
+    pub(crate) fn judged(
+        &mut self,
+        id: WatchId,
+        ours: Outcome,
+        reach: &Reach,
+        again_ms: Option<i64>,
+        outdated: impl FnOnce() -> bool,
+    ) {
         let Some(watched) = self.watches.get_mut(&id) else { return };
         watched.ours = Some(ours);
+        let was_wide = watched.wide;
         let gone: Vec<Name> = watched.names.difference(&reach.names).cloned().collect();
         let come: Vec<Name> = reach.names.difference(&watched.names).cloned().collect();
         gone.iter().for_each(|name| {
@@ -172,10 +182,14 @@ impl Registry {
             self.wide.remove(&id);
         }
         gone.iter().for_each(|name| self.unlist(name, id));
+        let is_wider = !was_wide && (reach.wide || !come.is_empty());
         come.into_iter().for_each(|name| {
             self.by_name.entry(name).or_default().insert(id);
         });
         self.set_timer(id, again_ms);
+        if is_wider && outdated() {
+            self.mark(id);
+        }
     }
 
     /// It is judged again at this instant, if nothing makes it due before.

@@ -12,10 +12,14 @@ use super::*;
 
 const VALIDITY: (Time, Time) = (Time::from_unix(0), Time::from_unix(1_000));
 
-fn asked(issuer: &str) -> Arc<Asked> {
+fn certificate(subject: &str, issuer: &str) -> Certificate {
     let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
-    let template = CertificateTemplate::new(name("CN=leaf").unwrap(), key.spki(), &[1], VALIDITY);
-    let target = Certificate::decode(template.sign(&name(issuer).unwrap(), &key).unwrap()).unwrap();
+    let template = CertificateTemplate::new(name(subject).unwrap(), key.spki(), &[1], VALIDITY);
+    Certificate::decode(template.sign(&name(issuer).unwrap(), &key).unwrap()).unwrap()
+}
+
+fn asked(issuer: &str) -> Arc<Asked> {
+    let target = certificate("CN=leaf", issuer);
     Arc::new(Asked { target, offered: Vec::new(), options: QuestionOptions::default() })
 }
 
@@ -41,7 +45,7 @@ fn two() -> Registry {
         let asked = asked(issuer);
         registry.register(id(n), &asked, &client("c"), 10_000).unwrap();
         let reach = Reach::of(&asked.target, &Graph::new(), &CrlSet::new());
-        registry.judged(id(n), Outcome::Valid, &reach, Some(i64::from(n) * 1_000));
+        registry.judged(id(n), Outcome::Valid, &reach, Some(i64::from(n) * 1_000), || false);
     }
     assert_eq!(due(&mut registry), [id(1), id(2)], "what is watched newly is judged");
     registry
@@ -74,6 +78,27 @@ fn an_event_makes_due_what_it_concerns_and_nothing_else() {
     assert_eq!(due(&mut registry), [id(2)]);
     registry.all_are_due();
     assert_eq!(due(&mut registry), [id(1), id(2)]);
+}
+
+#[test]
+fn what_happens_while_a_watch_is_judged_for_the_first_time_is_looked_at_again() {
+    let mut registry = Registry::new(1);
+    let asked = asked("CN=A");
+    registry.register(id(1), &asked, &client("c"), 10_000).unwrap();
+    assert_eq!(due(&mut registry), [id(1)]);
+    // A CRL is applied now: the watch is listed under no name yet.
+    registry.concerned(&name("CN=A").unwrap());
+    assert!(due(&mut registry).is_empty());
+    let reach = Reach::of(&asked.target, &Graph::new(), &CrlSet::new());
+    registry.judged(id(1), Outcome::Valid, &reach, None, || true);
+    assert_eq!(due(&mut registry), [id(1)]);
+    // Listed by now, it hears of what concerns it, and is not judged for what does not.
+    registry.judged(id(1), Outcome::Valid, &reach, None, || true);
+    assert!(due(&mut registry).is_empty());
+    let graph: Graph = [certificate("CN=A", "CN=B")].into_iter().collect();
+    let above = Reach::of(&asked.target, &graph, &CrlSet::new());
+    registry.judged(id(1), Outcome::Valid, &above, None, || true);
+    assert_eq!(due(&mut registry), [id(1)], "another name is within its reach");
 }
 
 #[test]
@@ -150,6 +175,7 @@ fn who_is_behind_for_longer_than_a_fleet_converges_looks_again() {
         Outcome::Revoked,
         &Reach::of(&asked("CN=A").target, &Graph::new(), &CrlSet::new()),
         None,
+        || false,
     );
     registry.is_behind(id(1), true, 1_000);
     assert!(!registry.has_waited(id(1), 1_000 + CONVERGED_MS - 1));
