@@ -1,14 +1,16 @@
 //! Questions about the past: what was true at T, and what this validator knew at U.
 //!
 //! The engine is the same, at the instant T, over the CRLs that were applied by U ([`crate::state::history`]): of each
-//! scope the newest that had been issued by T. What CRLs issued later say of a time before T counts, too: revoked at T is
-//! who any CRL that is known at U lists with a date up to T. Where the history does not reach, the answer is
-//! indeterminate.
+//! scope the newest that had been issued by T. What CRLs issued later say of a time before T counts, too, whatever key of
+//! the issuer signed them and whatever they cover: revoked at T is who any CRL that is known at U lists with a date up to
+//! T, and where it is not proven that it speaks of the certificate, the answer is indeterminate. So it is where the
+//! history does not reach.
 
 #[cfg(test)]
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,11 +21,11 @@ use revocast_messages::{
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Entry, Reason};
-use revocast_pki::identity::CertId;
+use revocast_pki::identity::{CertId, IssuerId, ScopeId};
 use revocast_pki::name::Name;
-use revocast_pki::path::{self, CertificateSource, Graph, Sources};
+use revocast_pki::path::{self, Anchor, CertificateSource, Graph, RevocationMode, Sources};
 use revocast_pki::revocation::CrlSource;
-use revocast_pki::verdict::{self, Verdict};
+use revocast_pki::verdict::{Candidate, Verdict};
 use tracing::warn;
 
 use super::answer;
@@ -166,7 +168,10 @@ impl Judge {
         let judgement = answer::of_verdict(&verdict, asked.explain);
         let silence = self.freshness.age(now_ms);
         let judgement = answer::held_to(judgement, &asked.policy, verdict.evidence(), verdict.at, silence);
-        let judgement = known_later(judgement, &verdict, &crls, &expired);
+        let judgement = match asked.effective.requirements.revocation {
+            RevocationMode::None => judgement,
+            RevocationMode::Hard | RevocationMode::Soft => known_later(judgement, &verdict, &crls, &expired),
+        };
         match crls.failed.into_inner() {
             Some(why) if judgement.outcome == Outcome::Valid => untold(certificate.id(), &why),
             _ => judgement,
@@ -185,7 +190,7 @@ fn untold(certificate: CertId, why: &str) -> Judgement {
     }
 }
 
-/// Holds a valid verdict against what the same signers said later of a time before.
+/// Holds a valid verdict against what was said later, in the names of who may revoke, of a time before.
 fn known_later(
     judgement: Judgement,
     verdict: &Verdict,
@@ -195,40 +200,125 @@ fn known_later(
     if judgement.outcome != Outcome::Valid {
         return judgement;
     }
-    for found in verdict.evidence() {
-        let certificates = verdict.path.as_ref().map(|path| &path.certificates);
-        let Some(certificate) = certificates.and_then(|all| all.get(found.certificate)) else { continue };
-        for later in crls.later(certificate.issuer(), found) {
+    let mut doubt = None;
+    for concerned in verdict.path.iter().flat_map(Concerned::all) {
+        for (scope, later) in crls.later(&concerned.names) {
             if expired() {
                 return untold(judgement.certificate, "the history is too long for one question");
             }
-            let Some(crl) = crls.load(&later) else { continue };
-            if let Some(entry) = listed_by(&crl, certificate, crls.instants.as_of) {
-                return revoked(judgement, certificate, &crl, &later, &entry, crls.instants.as_of);
+            let Some(listing) = concerned.listing(&later, crls) else { continue };
+            if listing.covers && concerned.signers.contains(&scope.0) {
+                return revoked(judgement, concerned.certificate, &listing, crls.instants.as_of);
+            }
+            doubt.get_or_insert_with(|| listing.unproven());
+        }
+    }
+    match doubt {
+        Some(why) => Judgement { outcome: Outcome::Indeterminate, reason: why, ..judgement },
+        None => judgement,
+    }
+}
+
+/// A certificate of a path, and who may revoke it.
+struct Concerned<'v> {
+    certificate: &'v Certificate,
+    /// Its issuer, and the CRL issuers that it names.
+    names: Vec<Name>,
+    /// The key that issued it, and those of the CRLs that decided over it.
+    signers: Vec<IssuerId>,
+}
+
+impl Concerned<'_> {
+    /// All of a path, whether CRLs decided over them or not.
+    fn all(path: &Candidate) -> impl Iterator<Item = Concerned<'_>> {
+        path.certificates.iter().enumerate().map(|(index, certificate)| {
+            let above = path.certificates.get(index + 1).map(Certificate::as_issuer);
+            let above = above.or_else(|| path.anchor.as_ref().map(Anchor::as_issuer));
+            let found = path.evidence.iter().filter(|found| found.certificate == index);
+            let signers = above.into_iter().chain(found.map(|found| found.signer)).collect();
+            Concerned { certificate, names: revokers(certificate), signers }
+        })
+    }
+
+    /// The first listing of it in later CRLs of one scope.
+    fn listing(&self, later: &[PastCrl], crls: &PastCrls<'_>) -> Option<Listing> {
+        for past in later {
+            let Some(crl) = crls.load(past) else { continue };
+            let covers = covers(&crl, self.certificate);
+            if let Some(entry) = listed_by(&crl, self.certificate, crls.instants.as_of) {
+                let since = entry.date();
+                return Some(Listing { past: past.clone(), crl, since, covers });
+            }
+            // One scope, one distribution point: the others cover it no more than this one.
+            if !covers {
+                return None;
+            }
+        }
+        None
+    }
+}
+
+/// A certificate on a later CRL.
+struct Listing {
+    past: PastCrl,
+    crl: Crl,
+    since: Time,
+    /// Whether the CRL speaks of the certificate by its distribution point.
+    covers: bool,
+}
+
+impl Listing {
+    fn unproven(&self) -> String {
+        format!(
+            "a CRL of {}, which is not proven to speak of it, says that it is revoked since {}",
+            self.crl.this_update(),
+            self.since
+        )
+    }
+}
+
+/// The names in which CRLs that cover the certificate are issued.
+fn revokers(certificate: &Certificate) -> Vec<Name> {
+    let mut names = vec![certificate.issuer().clone()];
+    for point in certificate.crl_distribution_points().into_iter().flatten() {
+        for name in point.crl_issuer.into_iter().flatten().filter_map(|name| name.directory()) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
     }
-    judgement
+    names
+}
+
+/// Whether a CRL speaks of a certificate, by its distribution point (RFC 5280 6.3.3 (b)).
+fn covers(crl: &Crl, certificate: &Certificate) -> bool {
+    let Some(point) = crl.distribution_point() else { return true };
+    let another_kind = if certificate.is_ca() { point.only_user_certs } else { point.only_ca_certs };
+    if another_kind || point.only_attribute_certs {
+        return false;
+    }
+    let (issuer, Some(stands)) = (certificate.issuer(), point.name()) else { return true };
+    let mut wanted = certificate.crl_distribution_points().into_iter().flatten();
+    stands.is_at(issuer, issuer)
+        || wanted
+            .any(|point| point.name.is_none_or(|wanted| wanted.meets(crl.issuer(), &stands, crl.issuer())))
 }
 
 /// The entry by which a CRL says that the certificate was revoked by then.
 fn listed_by<'c>(crl: &'c Crl, certificate: &Certificate, by: Time) -> Option<Entry<'c>> {
     let entry = match crl.distribution_point() {
+        // Attribute certificates have serial numbers of their own.
+        Some(point) if point.only_attribute_certs => None,
         Some(point) if point.indirect => crl.find_issued_by(certificate.issuer(), certificate.serial()),
-        _ => crl.find(certificate.serial()),
+        _ if crl.issuer() == certificate.issuer() => crl.find(certificate.serial()),
+        _ => None,
     };
     entry.filter(|entry| entry.reason() != Reason::RemoveFromCrl && entry.date() <= by)
 }
 
-fn revoked(
-    judgement: Judgement,
-    certificate: &Certificate,
-    crl: &Crl,
-    later: &PastCrl,
-    entry: &Entry<'_>,
-    as_of: Time,
-) -> Judgement {
-    let (issuer, scope, kind) = later.scope;
+fn revoked(judgement: Judgement, certificate: &Certificate, listing: &Listing, as_of: Time) -> Judgement {
+    let Listing { past, crl, since, .. } = listing;
+    let (issuer, scope, kind) = past.scope;
     let mut evidence = judgement.evidence;
     evidence.push(Evidence {
         certificate: certificate.id(),
@@ -241,7 +331,7 @@ fn revoked(
         next_update: crl.next_update(),
         age_s: as_of.since(crl.this_update()),
     });
-    let reason = format!("revoked since {}, as a CRL of {} says", entry.date(), crl.this_update());
+    let reason = format!("revoked since {since}, as a CRL of {} says", crl.this_update());
     Judgement { outcome: Outcome::Revoked, reason, evidence, ..judgement }
 }
 
@@ -270,22 +360,20 @@ impl<'p> PastCrls<'p> {
         })
     }
 
-    /// What the signer of a finding issued of the same scope after the instant.
-    fn later(&self, issuer: &Name, found: &verdict::Evidence) -> Vec<PastCrl> {
-        let scope = found.scope;
-        let mut later = self.known(found.crl.issuer());
-        if found.crl.issuer() != issuer {
-            later.extend(self.known(issuer));
+    /// What was issued in these names after the instant, by signer and scope.
+    fn later(&self, names: &[Name]) -> BTreeMap<(IssuerId, ScopeId), Vec<PastCrl>> {
+        let mut scopes: BTreeMap<_, Vec<PastCrl>> = BTreeMap::new();
+        for past in names.iter().flat_map(|name| self.known(name)) {
+            if past.this_update > self.instants.as_of {
+                scopes.entry((past.scope.0, past.scope.1)).or_default().push(past);
+            }
         }
-        later.retain(|past| {
-            (past.scope.0, past.scope.1) == (found.signer, scope) && past.this_update > self.instants.as_of
-        });
-        if later.len() > LATER {
+        for later in scopes.values_mut().filter(|later| later.len() > LATER) {
             let newest = later.split_off(later.len() - 1);
             later.truncate(LATER - 1);
             later.extend(newest);
         }
-        later
+        scopes
     }
 
     /// Reads a CRL. It was verified before it was kept; the engine verifies it again.

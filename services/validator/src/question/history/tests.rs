@@ -4,7 +4,11 @@
 //!   CRL 1 (10): nothing   CRL 2 (100): serial 5 since 100   CRL 3 (200): serial 5 since 100, serial 6 since 50
 //! ```
 
+use revocast_pki::mint::{CrlTemplate, DistributionPointName, DistributionScope, RevokedEntry};
+
 use super::*;
+use crate::config::{PolicyConfig, Revocation};
+use crate::question::Policies;
 use crate::replay::tests::{Ca, NOW, certificate, remembering, runtime, told};
 use crate::state::HistoryConfig;
 
@@ -128,4 +132,67 @@ fn a_certificate_that_was_learned_later_was_not_known_then() {
     let leaf = ca.leaf(7);
     assert_eq!(outcome(&asked(&judge, &leaf, at(30), None)).0, Outcome::Valid);
     assert_eq!(outcome(&asked(&judge, &leaf, at(30), at(40))).0, Outcome::Invalid);
+}
+
+/// A CRL that covers a part of what the CA issued, and lists serial 7 since 50.
+fn shard(ca: &Ca, at: i64, part: DistributionScope) -> Crl {
+    let subject = ca.certificate.subject().clone();
+    let template = CrlTemplate {
+        distribution_point: Some(part),
+        ..CrlTemplate::new(subject, 9, NOW.plus(at), NOW.plus(at + 3_600))
+    };
+    Crl::decode(template.sign([RevokedEntry::new(&[7], NOW.plus(50))], &ca.key).unwrap()).unwrap()
+}
+
+#[test]
+fn what_another_key_or_another_scope_of_the_issuer_says_later_is_not_passed_over() {
+    let root = Ca::root("CN=Root");
+    let (ca, rolled) = (Ca::below(&root, "CN=CA"), Ca::below(&root, "CN=CA"));
+    let users = DistributionScope { only_user_certs: true, ..DistributionScope::default() };
+    let elsewhere = DistributionPointName::uri("http://shard-2/");
+    let elsewhere = DistributionScope { name: Some(elsewhere), ..DistributionScope::default() };
+    let attributes = DistributionScope { only_attribute_certs: true, ..DistributionScope::default() };
+    for (later, expected) in [
+        (rolled.notice(&rolled.crl_at(1, 200, [(7, 50)])), Outcome::Indeterminate),
+        (rolled.notice(&rolled.crl_at(1, 200, [(7, 61)])), Outcome::Valid),
+        (ca.notice(&shard(&ca, 200, users.clone())), Outcome::Revoked),
+        (rolled.notice(&shard(&rolled, 200, users)), Outcome::Indeterminate),
+        (ca.notice(&shard(&ca, 200, elsewhere)), Outcome::Indeterminate),
+        (ca.notice(&shard(&ca, 200, attributes)), Outcome::Valid),
+    ] {
+        let messages = [
+            told(11, &root.notice(&root.crl_at(1, 10, []))),
+            certificate(12, &ca, &root),
+            certificate(13, &rolled, &root),
+            told(21, &ca.notice(&ca.crl_at(1, 20, []))),
+            told(201, &later),
+        ];
+        let (_folder, judge, clock) = remembering(&root, &kept(), &messages);
+        clock.set((NOW.unix() + 300) * 1_000);
+        let leaf = ca.leaf(7);
+        let answer = asked(&judge, &leaf, at(60), None);
+        assert_eq!(outcome(&answer).0, expected, "{:?}: {answer:?}", later.scope);
+        assert_eq!(outcome(&asked(&judge, &leaf, at(60), at(190))).0, Outcome::Valid, "nobody knew yet");
+    }
+}
+
+#[test]
+fn where_nothing_need_be_known_what_is_said_later_counts_all_the_same_unless_nobody_asks() {
+    let root = Ca::root("CN=Root");
+    let messages = [told(101, &root.notice(&root.crl_at(1, 100, [(7, 50)])))];
+    let (folder, mut judge, clock) = remembering(&root, &kept(), &messages);
+    clock.set((NOW.unix() + 300) * 1_000);
+    for (revocation, expected) in [
+        (Revocation::Hard, Outcome::Indeterminate),
+        (Revocation::Soft, Outcome::Revoked),
+        (Revocation::None, Outcome::Valid),
+    ] {
+        let anchors = vec![folder.path().join("root.crt")];
+        let config = PolicyConfig { anchors, revocation, ..PolicyConfig::default() };
+        let configs = [("default".to_owned(), config)].into();
+        judge.policies = Arc::new(Policies::read(&configs, "default").unwrap());
+        let answer = asked(&judge, &root.leaf(7), at(60), None);
+        assert_eq!(outcome(&answer).0, expected, "{revocation:?}: {answer:?}");
+        assert_eq!(outcome(&asked(&judge, &root.leaf(8), at(150), None)).0, Outcome::Valid);
+    }
 }
