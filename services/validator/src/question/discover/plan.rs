@@ -19,6 +19,11 @@ const MAX_ASKS: usize = 8;
 /// have one issuer.
 const MAX_BELOW: usize = 8;
 
+/// Octets of what is asked for, a name as it arrived and as it is compared, or a URL: of what anybody wrote into a
+/// certificate, no more is asked or remembered. Real names have some hundred (RFC 5280 allows most attributes 64
+/// characters), and longer ones are no CA's that could be found.
+const MAX_ASK_SIZE: usize = 4 << 10;
+
 /// Who is asked for what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ask {
@@ -34,6 +39,16 @@ impl Ask {
         match self {
             Ask::Repository(..) => "repository",
             Ask::Url(_) => "url",
+        }
+    }
+
+    /// Octets of what is asked for.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Ask::Repository(name, key_id) => {
+                name.der().len() + name.normal().len() + key_id.as_ref().map_or(0, Vec::len)
+            }
+            Ask::Url(url) => url.len(),
         }
     }
 
@@ -90,10 +105,12 @@ pub(super) fn errands(gaps: &[Gap], asked: &HashSet<Ask>, rules: &Rules<'_>) -> 
 
 /// The repository, or once it was asked, the URLs.
 fn next(gap: &Gap, asked: &HashSet<Ask>, rules: &Rules<'_>) -> Vec<Ask> {
-    let repository = Ask::Repository(gap.issuer().clone(), gap.key_id());
-    if rules.repository && !asked.contains(&repository) {
+    // Asks are remembered: a name that is a part of the certificate would keep all of it.
+    let repository = Ask::Repository(gap.issuer().detached(), gap.key_id());
+    let is_new = |ask: &Ask| ask.size() <= MAX_ASK_SIZE && !asked.contains(ask);
+    if rules.repository && is_new(&repository) {
         return vec![repository];
     }
     let urls = gap.urls().into_iter().filter(|url| (rules.admits)(url, &gap.below));
-    urls.map(Ask::Url).filter(|ask| !asked.contains(ask)).collect()
+    urls.map(Ask::Url).filter(is_new).collect()
 }

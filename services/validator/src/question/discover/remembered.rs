@@ -13,10 +13,10 @@ use tokio::sync::OnceCell;
 use super::plan::Ask;
 use crate::elsewhere::NotHad;
 
-/// At most this many are remembered; beyond, all are forgotten. A few hundred octets each, without certificates.
+/// At most this many are remembered; beyond, all are forgotten.
 const MAX_ASKS: usize = 4_096;
 
-/// Octets of certificates that are remembered; beyond, all are forgotten.
+/// Octets of what was asked for and of certificates that are remembered; beyond, all are forgotten.
 const MAX_OCTETS: usize = 16 << 20;
 
 /// Whoever did not answer is asked again after this long at the latest.
@@ -32,12 +32,25 @@ pub(super) struct Remembered(Mutex<State>);
 #[derive(Default)]
 struct State {
     asks: HashMap<Ask, Entry>,
+    /// Of all entries.
     octets: usize,
 }
 
 struct Entry {
     cell: Arc<OnceCell<Brought>>,
     until: Instant,
+    octets: usize,
+}
+
+impl State {
+    /// Forgets what is over, and everything where there is no room for another ask.
+    fn make_room(&mut self, now: Instant) {
+        self.asks.retain(|_, entry| now < entry.until);
+        self.octets = self.asks.values().map(|entry| entry.octets).sum();
+        if self.asks.len() >= MAX_ASKS || self.octets >= MAX_OCTETS {
+            *self = State::default();
+        }
+    }
 }
 
 impl Remembered {
@@ -49,10 +62,9 @@ impl Remembered {
         {
             return entry.cell.clone();
         }
-        if state.asks.len() >= MAX_ASKS || state.octets >= MAX_OCTETS {
-            *state = State::default();
-        }
-        let entry = Entry { cell: Arc::default(), until: now + fresh_for };
+        state.make_room(now);
+        let entry = Entry { cell: Arc::default(), until: now + fresh_for, octets: ask.size() };
+        state.octets += entry.octets;
         let cell = entry.cell.clone();
         state.asks.insert(ask.clone(), entry);
         cell
@@ -61,14 +73,16 @@ impl Remembered {
     /// Says what was brought: how much room it takes, and how long it may count.
     pub(super) fn filled(&self, ask: &Ask, brought: &Brought, now: Instant) {
         let mut state = self.lock();
+        let State { asks, octets } = &mut *state;
+        let Some(entry) = asks.get_mut(ask) else { return };
         match brought {
             Ok(certificates) => {
-                state.octets += certificates.iter().map(|certificate| certificate.der().len()).sum::<usize>();
+                let brought: usize = certificates.iter().map(|certificate| certificate.der().len()).sum();
+                entry.octets += brought;
+                *octets += brought;
             }
             Err(NotHad::Unavailable(_) | NotHad::Nobody(_)) => {
-                if let Some(entry) = state.asks.get_mut(ask) {
-                    entry.until = entry.until.min(now + DOUBT_LASTS);
-                }
+                entry.until = entry.until.min(now + DOUBT_LASTS);
             }
             Err(NotHad::Absent(_) | NotHad::Forbidden(_)) => {}
         }
@@ -112,5 +126,22 @@ mod tests {
             remembered.cell(&ask(n), SECOND, now);
         }
         assert_eq!(remembered.lock().asks.len(), 1);
+    }
+
+    #[test]
+    fn what_was_asked_for_takes_room_and_what_is_over_takes_none() {
+        let (remembered, now) = (Remembered::default(), Instant::now());
+        let long = |n: usize| Ask::Url(format!("http://h/{n}/{}", "x".repeat(MAX_OCTETS / 4)));
+        for n in 0..4 {
+            remembered.cell(&long(n), SECOND, now);
+        }
+        assert_eq!(remembered.lock().asks.len(), 4);
+        remembered.cell(&long(4), 2 * SECOND, now);
+        assert_eq!(remembered.lock().asks.len(), 1, "there was no room for a fifth");
+        remembered.cell(&ask(5), 3 * SECOND, now);
+        remembered.cell(&ask(6), 3 * SECOND, now + 2 * SECOND);
+        let state = remembered.lock();
+        assert_eq!(state.asks.len(), 2);
+        assert_eq!(state.octets, ask(5).size() + ask(6).size());
     }
 }

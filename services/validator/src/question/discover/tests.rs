@@ -204,6 +204,21 @@ fn the_repository_is_asked_first_and_then_only_urls_that_are_admitted() {
 }
 
 #[test]
+fn what_is_asked_for_keeps_no_certificate_and_is_not_longer_than_real_names_and_urls() {
+    let world = World::new();
+    let rules = Rules { repository: true, admits: &|_, _| true };
+    let leaf = world.leaf();
+    let asks = errands(&[Gap { below: leaf.clone() }], &HashSet::new(), &rules);
+    let Ask::Repository(name, _) = &asks[0].ask else { panic!("{asks:?}") };
+    assert!(!leaf.der().as_ptr_range().contains(&name.der().as_ptr()), "a part of the certificate");
+    let endless = format!("http://{}/", "x".repeat(8 << 10));
+    let nobody = Ca::new(&format!("CN={}", "x".repeat(8 << 10)));
+    let asks = errands(&[Gap { below: nobody.leaf(&endless, NOW.plus(DAY)) }], &HashSet::new(), &rules);
+    let asks: Vec<Ask> = asks.into_iter().map(|errand| errand.ask).collect();
+    assert_eq!(asks, [Ask::Url("http://second/".into())]);
+}
+
+#[test]
 fn targets_of_one_issuer_are_one_errand_and_a_round_has_few() {
     let world = World::new();
     let gaps = |cas: &[Ca]| -> Vec<Gap> {
