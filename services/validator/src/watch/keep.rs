@@ -210,7 +210,7 @@ impl Watches {
         let now_ms = self.now_ms();
         self.change(|registry| {
             registry.tick(now_ms);
-            registry.told_before(now_ms - TOLD_AGAIN_MS);
+            registry.told_before(now_ms - TOLD_AGAIN_MS, now_ms);
         });
     }
 

@@ -17,6 +17,9 @@ const MAX_CLIENTS: usize = 1_024;
 /// A fleet converges within this. A validator that is behind a head for longer lacks something that cannot be had.
 const CONVERGED_MS: i64 = 30_000;
 
+/// A head that has grown old and could not be told again is looked at again after this: its stream keeps it for days.
+const OLD_PAUSE_MS: i64 = 3_600_000;
+
 /// No more certificates, or clients of one, are taken under watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} {what}, and no more are taken")]
@@ -47,6 +50,8 @@ struct Watched {
     /// When it is judged anew although nothing happens.
     timer_ms: Option<i64>,
     behind_since_ms: Option<i64>,
+    /// When it was due last because its head had grown old, by this validator's clock.
+    old_since_ms: Option<i64>,
 }
 
 /// The watched verdicts. Of those that are due, any comes first: many validators at work on the same ones share them
@@ -218,11 +223,13 @@ impl Registry {
         since.is_some_and(|since| now_ms - since >= CONVERGED_MS)
     }
 
-    /// Something was told. Whoever found otherwise looks again. What is told late of a head before this one is nothing new.
+    /// Something was told. Whoever found otherwise looks again. What is told late of a head before this one, or once more
+    /// of this one, is nothing new: its teller's own clock says when it told it, so that whoever's clock is ahead does
+    /// not find it old at once.
     pub(crate) fn told(&mut self, head: Head) {
         let id = head.told.watch;
         let Some(watched) = self.watches.get_mut(&id) else { return };
-        if watched.head.as_ref().is_some_and(|known| known.sequence > head.sequence) {
+        if watched.head.as_ref().is_some_and(|known| known.sequence >= head.sequence) {
             return;
         }
         let differs = watched.ours.is_some_and(|ours| ours != head.told.outcome);
@@ -249,11 +256,18 @@ impl Registry {
         self.watches.get(&id)?.head.clone()
     }
 
-    /// Heads that were told before this instant are due: they would lapse with their stream's age.
-    pub(crate) fn told_before(&mut self, before_ms: i64) {
-        let old = |watched: &Watched| watched.head.as_ref().is_some_and(|head| head.stored_at_ms < before_ms);
-        let due: Vec<WatchId> =
-            self.watches.iter().filter(|(_, watched)| old(watched)).map(|(id, _)| *id).collect();
+    /// Heads that were told before this instant are due: they would lapse with their stream's age. They are not due again
+    /// for a while: another validator may tell what this one may not.
+    pub(crate) fn told_before(&mut self, before_ms: i64, now_ms: i64) {
+        let mut due = Vec::new();
+        for (id, watched) in &mut self.watches {
+            let is_old = watched.head.as_ref().is_some_and(|head| head.stored_at_ms < before_ms);
+            let lately = |since: i64| (0..OLD_PAUSE_MS).contains(&now_ms.saturating_sub(since));
+            if is_old && !watched.old_since_ms.is_some_and(lately) {
+                watched.old_since_ms = Some(now_ms);
+                due.push(*id);
+            }
+        }
         due.into_iter().for_each(|id| self.mark(id));
     }
 
@@ -311,6 +325,7 @@ impl Watched {
             wide: false,
             timer_ms: None,
             behind_since_ms: None,
+            old_since_ms: None,
         }
     }
 }

@@ -158,13 +158,37 @@ fn a_head_that_says_otherwise_and_one_that_grows_old_are_looked_at() {
     let mut registry = two();
     registry.told(head(1, Outcome::Valid));
     assert!(due(&mut registry).is_empty());
-    registry.told(head(1, Outcome::Revoked));
+    registry.told(Head { sequence: 2, ..head(1, Outcome::Revoked) });
     assert_eq!(due(&mut registry), [id(1)]);
-    registry.told_before(101);
+    registry.told_before(101, 500);
     assert_eq!(due(&mut registry), [id(1)]);
     registry.forget_heads();
-    registry.told_before(101);
+    registry.told_before(101, i64::MAX);
     assert!(due(&mut registry).is_empty() && registry.head(id(1)).is_none());
+}
+
+#[test]
+fn a_head_that_has_grown_old_and_cannot_be_told_again_is_looked_at_once_an_hour() {
+    let mut registry = two();
+    registry.told(head(1, Outcome::Valid));
+    let mut looks = |now_ms| {
+        registry.told_before(101, now_ms);
+        due(&mut registry).len()
+    };
+    let ticks = [1_000, 1_250, 1_000 + OLD_PAUSE_MS - 1, 1_000 + OLD_PAUSE_MS, 1_250 + OLD_PAUSE_MS];
+    assert_eq!(ticks.map(&mut looks), [1, 0, 0, 1, 0]);
+    // A clock that is set back ends the wait.
+    assert_eq!(looks(2_000), 1);
+}
+
+#[test]
+fn a_head_that_comes_back_from_the_stream_is_as_old_as_its_teller_says() {
+    let mut registry = two();
+    registry.told(Head { sequence: 2, stored_at_ms: 900, ..head(1, Outcome::Valid) });
+    // The broker's clock is behind.
+    registry.told(Head { sequence: 2, stored_at_ms: 100, ..head(1, Outcome::Valid) });
+    registry.told_before(101, 1_000);
+    assert!(due(&mut registry).is_empty());
 }
 
 #[test]
