@@ -15,6 +15,7 @@ use revocast_messages::{
 use revocast_pki::asn1::Time;
 use revocast_pki::identity::{CrlKind, WatchId};
 use revocast_pki::path::Resource;
+use revocast_pki::revocation::CrlSet;
 use revocast_pki::verdict::Reason;
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tracing::{info, warn};
@@ -272,6 +273,8 @@ impl Watches {
         // Before it is judged: what is claimed to be known is never more than what the verdict rests on.
         let enforced = head.map_or_else(Vec::new, |head| self.enforced(&head.told.seen, self.now_ms()));
         let generation = live.generation();
+        let graph = asked.graph();
+        let before = Reach::of(&asked.target, &(&graph, &**live), &CrlSet::new());
         let answer = self.0.judge.answer(asked.question()).await;
         self.0.counts.judged.add_one(&[]);
         let policy = self.0.judge.policies.get(asked.options.policy.as_deref())?;
@@ -281,7 +284,7 @@ impl Watches {
         let Answer { policy: name, judged_at_ms, mut judgements, .. } = answer;
         let judgement = judgements.pop().filter(|judgement| !is_our_own_trouble(judgement))?;
         let at = Time::from_unix(judged_at_ms.div_euclid(1_000));
-        let reach = Reach::of(&asked.target, &(&asked.graph(), &**live), &**live);
+        let reach = Reach::of(&asked.target, &(&graph, &**live), &**live);
         let oldest_s = policy.max_crl_age.and_then(|age| i64::try_from(age.as_secs()).ok());
         let until = reach.until(&judgement, at, oldest_s);
         let again = reach.next(at).into_iter().chain(until).min();
@@ -290,9 +293,7 @@ impl Watches {
         self.change(|registry| registry.judged(id, judgement.outcome, &reach, again_ms, outdated));
         let decided: Vec<Seen> = judgement.evidence.iter().map(Seen::from).collect();
         let waited = self.registry().has_waited(id, judged_at_ms);
-        let mut known = reach.known(usize::MAX);
-        known.extend(judgement.path.iter().filter(|id| **id != judgement.certificate));
-        let known: BTreeSet<_> = known.into_iter().take(VerdictChanged::MAX_KNOWN).collect();
+        let known = before.known(&judgement).into_iter().take(VerdictChanged::MAX_KNOWN).collect();
         let ours = Ours { outcome: judgement.outcome, seen: join(&enforced, &decided), known, waited };
         // What is revoked does not become good by itself.
         let until = until.filter(|_| judgement.outcome != Outcome::Revoked);

@@ -80,10 +80,11 @@ impl Reach {
         names
     }
 
-    /// The certificates above the target, as many as a telling names.
-    pub(crate) fn known(&self, most: usize) -> BTreeSet<CertId> {
-        let all: BTreeSet<CertId> = self.validity.keys().copied().filter(|id| *id != self.target).collect();
-        all.into_iter().take(most).collect()
+    /// What a verdict may claim to have known, if this was within reach before it was judged: the certificates above the
+    /// target, and those of its path. What came to be known later it does not rest on.
+    pub(crate) fn known(&self, judgement: &Judgement) -> BTreeSet<CertId> {
+        let all = self.validity.keys().chain(&judgement.path).filter(|id| **id != self.target);
+        all.copied().collect()
     }
 
     /// The first instant from `at` on after which any verdict on the target may be another.
@@ -111,6 +112,7 @@ fn ends((not_before, not_after): (Time, Time)) -> [Time; 2] {
 
 #[cfg(test)]
 mod tests {
+    use revocast_messages::Outcome;
     use revocast_pki::mint::{CertificateTemplate, KeyKind, SigningKey, name};
     use revocast_pki::path::Graph;
     use revocast_pki::revocation::CrlSet;
@@ -122,6 +124,32 @@ mod tests {
         let validity = (Time::from_unix(from), Time::from_unix(to));
         let template = CertificateTemplate::ca(name(subject).unwrap(), key.spki(), &[1], validity);
         Certificate::decode(template.sign(&name(issuer).unwrap(), &key).unwrap()).unwrap()
+    }
+
+    /// A verdict on a certificate, by a path through these.
+    fn judged(target: &Certificate, above: &[&Certificate]) -> Judgement {
+        Judgement {
+            certificate: target.id(),
+            outcome: Outcome::Invalid,
+            reason: String::new(),
+            path: [target].into_iter().chain(above.iter().copied()).map(Certificate::id).collect(),
+            evidence: Vec::new(),
+            explanation: None,
+        }
+    }
+
+    #[test]
+    fn what_came_to_be_known_after_a_verdict_was_begun_is_not_claimed_to_be_behind_it() {
+        let target = certificate("CN=leaf", "CN=Issuing", 0, 500);
+        let issuing = certificate("CN=Issuing", "CN=Root", 0, 900);
+        let [root, late] = [900, 800].map(|to| certificate("CN=Root", "CN=Root", 0, to));
+        let mut graph: Graph = [issuing.clone()].into_iter().collect();
+        let before = Reach::of(&target, &graph, &CrlSet::new());
+        graph.insert(late.clone());
+        let after = Reach::of(&target, &graph, &CrlSet::new());
+        let judgement = judged(&target, &[&issuing, &root]);
+        assert_eq!(before.known(&judgement), [issuing.id(), root.id()].into());
+        assert!(after.known(&judgement).contains(&late.id()));
     }
 
     #[test]
@@ -139,7 +167,7 @@ mod tests {
         let mut names: Vec<String> = reach.names.iter().map(ToString::to_string).collect();
         names.sort();
         assert_eq!(names, ["CN=Bridge", "CN=Issuing", "CN=Root"]);
-        assert_eq!(reach.known(9).len(), 3);
+        assert_eq!(reach.known(&judged(&target, &[])).len(), 3);
         let next = |at| reach.next(Time::from_unix(at)).map(Time::unix);
         assert_eq!([next(0), next(100), next(400), next(901)], [Some(99), Some(300), Some(500), None]);
     }
