@@ -26,6 +26,7 @@ use revocast_pki::name::Name;
 use revocast_pki::path::{self, Anchor, CertificateSource, Graph, RevocationMode, Sources};
 use revocast_pki::revocation::CrlSource;
 use revocast_pki::verdict::{Candidate, Verdict};
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::answer;
@@ -44,6 +45,15 @@ const OFFERED: usize = 5;
 /// So many CRLs that a scope issued after the instant are looked into: the first after it, and the very newest. An entry that
 /// only others have is missed: one that was dated back and taken out again.
 const LATER: usize = 64;
+
+/// Questions about the past that are worked on at once. They have places of their own: each may read for as long as its
+/// deadline allows, and those about the present are not to wait for that.
+const WORKED_ON_AT_ONCE: usize = 2;
+static PLACES: Semaphore = Semaphore::const_new(WORKED_ON_AT_ONCE);
+
+/// Octets of CRLs that are read for one question, each time that they are: a dozen of the largest that are known (40 MB),
+/// or thousands of usual size. What is in memory of them at once is less.
+const MAX_OCTETS: usize = 512 << 20;
 
 /// Forgets what is too old, for as long as it is polled.
 pub(crate) async fn sweep(journal: Arc<Journal>, clock: Clock) {
@@ -96,10 +106,11 @@ impl Instants {
 impl Judge {
     /// Answers a question about the past, beside the runtime, as one of those that may be worked on at once.
     pub(super) async fn answer_past(&self, question: Question) -> Answer {
-        let Ok(permit) = self.gate.clone().acquire_owned().await else {
-            return self.refused(Refusal::Busy { why: "this validator is stopping".into() });
-        };
         let (judge, until) = (self.clone(), self.deadline());
+        let Ok(Ok(permit)) = tokio::time::timeout_at(until.into(), PLACES.acquire()).await else {
+            return self
+                .refused(Refusal::Busy { why: "other questions about the past are worked on".into() });
+        };
         blocking(move || {
             let _permit = permit;
             let question = Arc::new(question);
@@ -123,12 +134,14 @@ impl Judge {
             Err(error) => return self.refused(Refusal::Busy { why: error.to_string() }),
         };
         let candidates = asked.candidates();
+        let budget = Budget { until: asked.until, octets: Cell::new(MAX_OCTETS) };
         let judge_one = |der: &Blob| {
             let id = CertId::of(der);
             match (intake::decode(der), &self.journal, &beyond) {
                 (Err(why), ..) => answer::unreadable(id, &why),
                 (Ok(certificate), Some(journal), None) => {
-                    self.judge_one_past(certificate, asked, &candidates, journal, &instants, now_ms)
+                    let crls = PastCrls::new(journal, &instants, &budget);
+                    self.judge_one_past(certificate, asked, &candidates, crls, now_ms)
                 }
                 (Ok(_), _, why) => untold(id, why.as_deref().unwrap_or(NO_HISTORY)),
             }
@@ -144,10 +157,10 @@ impl Judge {
         certificate: Certificate,
         asked: &Asked,
         candidates: &Graph,
-        journal: &Journal,
-        instants: &Instants,
+        crls: PastCrls<'_>,
         now_ms: i64,
     ) -> Judgement {
+        let instants = crls.instants;
         let expired = || Instant::now() >= asked.until;
         let question = path::Question {
             name: asked.name.clone(),
@@ -160,8 +173,7 @@ impl Judge {
                 &asked.effective.requirements,
             )
         };
-        let crls = PastCrls::new(journal, instants);
-        let known = KnownThen { live: &self.live, journal, known_at_ms: instants.known_at_ms };
+        let known = KnownThen { live: &self.live, journal: crls.journal, known_at_ms: instants.known_at_ms };
         let certificates = (candidates, &known);
         let sources = Sources { certificates: &certificates, crls: &crls, memory: &self.live.memory };
         let verdict = path::judge(&question, sources);
@@ -170,10 +182,13 @@ impl Judge {
         let judgement = answer::held_to(judgement, &asked.policy, verdict.evidence(), verdict.at, silence);
         let judgement = match asked.effective.requirements.revocation {
             RevocationMode::None => judgement,
-            RevocationMode::Hard | RevocationMode::Soft => known_later(judgement, &verdict, &crls, &expired),
+            RevocationMode::Hard | RevocationMode::Soft => known_later(judgement, &verdict, &crls),
         };
         match crls.failed.into_inner() {
-            Some(why) if judgement.outcome == Outcome::Valid => untold(certificate.id(), &why),
+            // What was not read might have said otherwise, or settled a doubt.
+            Some(why) if matches!(judgement.outcome, Outcome::Valid | Outcome::Indeterminate) => {
+                untold(certificate.id(), &why)
+            }
             _ => judgement,
         }
     }
@@ -191,21 +206,13 @@ fn untold(certificate: CertId, why: &str) -> Judgement {
 }
 
 /// Holds a valid verdict against what was said later, in the names of who may revoke, of a time before.
-fn known_later(
-    judgement: Judgement,
-    verdict: &Verdict,
-    crls: &PastCrls<'_>,
-    expired: &dyn Fn() -> bool,
-) -> Judgement {
+fn known_later(judgement: Judgement, verdict: &Verdict, crls: &PastCrls<'_>) -> Judgement {
     if judgement.outcome != Outcome::Valid {
         return judgement;
     }
     let mut doubt = None;
     for concerned in verdict.path.iter().flat_map(Concerned::all) {
         for (scope, later) in crls.later(&concerned.names) {
-            if expired() {
-                return untold(judgement.certificate, "the history is too long for one question");
-            }
             let Some(listing) = concerned.listing(&later, crls) else { continue };
             if listing.covers && concerned.signers.contains(&scope.0) {
                 return revoked(judgement, concerned.certificate, &listing, crls.instants.as_of);
@@ -335,10 +342,33 @@ fn revoked(judgement: Judgement, certificate: &Certificate, listing: &Listing, a
     Judgement { outcome: Outcome::Revoked, reason, evidence, ..judgement }
 }
 
+/// What may still be read for a question, about however many certificates it is.
+struct Budget {
+    until: Instant,
+    octets: Cell<usize>,
+}
+
+impl Budget {
+    /// Why no other CRL is read, if none is.
+    fn spent(&self) -> Option<String> {
+        if Instant::now() >= self.until {
+            return Some("the question's deadline passed before the CRLs of then were read".into());
+        }
+        let none_left = self.octets.get() == 0;
+        none_left.then(|| format!("more than {} MiB of CRLs would have to be read", MAX_OCTETS >> 20))
+    }
+
+    /// The size of a CRL is known once it is read: the last one may be more than what was left.
+    fn spend(&self, octets: usize) {
+        self.octets.set(self.octets.get().saturating_sub(octets));
+    }
+}
+
 /// The CRLs of then, from the disk.
 struct PastCrls<'p> {
     journal: &'p Journal,
     instants: &'p Instants,
+    budget: &'p Budget,
     /// Why something could not be read: then nothing is good.
     failed: RefCell<Option<String>>,
     /// CRLs in memory for this question.
@@ -349,8 +379,8 @@ struct PastCrls<'p> {
 const MAX_LOADED: usize = 1_024;
 
 impl<'p> PastCrls<'p> {
-    fn new(journal: &'p Journal, instants: &'p Instants) -> PastCrls<'p> {
-        PastCrls { journal, instants, failed: RefCell::default(), loaded: Cell::new(0) }
+    fn new(journal: &'p Journal, instants: &'p Instants, budget: &'p Budget) -> PastCrls<'p> {
+        PastCrls { journal, instants, budget, failed: RefCell::default(), loaded: Cell::new(0) }
     }
 
     fn known(&self, issuer: &Name) -> Vec<PastCrl> {
@@ -382,10 +412,15 @@ impl<'p> PastCrls<'p> {
             self.fail(format!("more than {MAX_LOADED} CRLs would have to be read"));
             return None;
         }
+        if let Some(why) = self.budget.spent() {
+            self.fail(why);
+            return None;
+        }
         self.loaded.set(self.loaded.get() + 1);
         let read = self.journal.crl(past.digest).map_err(|error| error.to_string());
         let read =
             read.and_then(|bytes| bytes.ok_or_else(|| format!("the CRL file {} is gone", past.digest)));
+        let read = read.inspect(|bytes| self.budget.spend(bytes.len()));
         let read = read.and_then(|bytes| Crl::decode(bytes).map_err(|error| error.to_string()));
         read.map_err(|why| self.fail(why)).ok()
     }

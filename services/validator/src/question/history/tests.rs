@@ -196,3 +196,64 @@ fn where_nothing_need_be_known_what_is_said_later_counts_all_the_same_unless_nob
         assert_eq!(outcome(&asked(&judge, &root.leaf(8), at(150), None)).0, Outcome::Valid);
     }
 }
+
+#[test]
+fn what_one_question_reads_is_bounded_in_octets_and_in_time() {
+    let root = Ca::root("CN=Root");
+    let (_folder, judge, clock) = remembering(&root, &kept(), &day(&root));
+    let now_ms = (NOW.unix() + 300) * 1_000;
+    clock.set(now_ms);
+    let instants = Instants::of(&QuestionOptions::default(), now_ms).unwrap();
+    let journal = judge.journal.as_ref().unwrap();
+    let read = |left: usize, time: Duration| {
+        let budget = Budget { until: Instant::now() + time, octets: Cell::new(left) };
+        let crls = PastCrls::new(journal, &instants, &budget);
+        (crls.by_issuer(root.certificate.subject()).len(), crls.failed.into_inner())
+    };
+    assert_eq!(read(MAX_OCTETS, HOUR), (3, None));
+    let too_much = "more than 512 MiB of CRLs would have to be read";
+    assert_eq!(read(1, HOUR), (1, Some(too_much.into())));
+    let too_late = "the question's deadline passed before the CRLs of then were read";
+    assert_eq!(read(MAX_OCTETS, Duration::ZERO), (0, Some(too_late.into())));
+}
+
+#[test]
+fn where_not_all_can_be_read_the_answer_is_indeterminate_and_says_so() {
+    let root = Ca::root("CN=Root");
+    let (_folder, judge, clock) = remembering(&root, &kept(), &day(&root));
+    let now_ms = (NOW.unix() + 300) * 1_000;
+    clock.set(now_ms);
+    let options = QuestionOptions { as_of: at(60), ..QuestionOptions::default() };
+    let instants = Instants::of(&options, now_ms).unwrap();
+    let (leaf, until) = (root.leaf(7), Instant::now() + HOUR);
+    let certificates = vec![leaf.der().clone().into()];
+    let question = Question { certificates, intermediates: Vec::new(), options };
+    let asked = intake::read(Arc::new(question), &judge.policies, until).unwrap();
+    for (octets, expected) in [
+        (MAX_OCTETS, (Outcome::Valid, "")),
+        // Room for the CRL of then, and none for those that were issued later.
+        (1, (Outcome::Indeterminate, "more than 512 MiB of CRLs would have to be read")),
+    ] {
+        let budget = Budget { until, octets: Cell::new(octets) };
+        let crls = PastCrls::new(judge.journal.as_ref().unwrap(), &instants, &budget);
+        let judged = judge.judge_one_past(leaf.clone(), &asked, &asked.candidates(), crls, now_ms);
+        assert_eq!((judged.outcome, &judged.reason[..]), expected);
+    }
+}
+
+#[test]
+fn questions_about_the_past_and_about_the_present_do_not_wait_for_each_other() {
+    let root = Ca::root("CN=Root");
+    let (_folder, mut judge, clock) = remembering(&root, &kept(), &day(&root));
+    clock.set((NOW.unix() + 300) * 1_000);
+    let leaf = root.leaf(7);
+    let searching = judge.gate.clone().try_acquire_owned().unwrap();
+    assert_eq!(outcome(&asked(&judge, &leaf, at(60), None)).0, Outcome::Valid);
+    drop(searching);
+    judge.deadline = Duration::from_millis(50);
+    let places = u32::try_from(WORKED_ON_AT_ONCE).unwrap();
+    let reading = runtime().block_on(PLACES.acquire_many(places)).unwrap();
+    let refused = asked(&judge, &leaf, at(60), None).refused;
+    assert!(matches!(refused, Some(Refusal::Busy { .. })), "{refused:?}");
+    drop(reading);
+}
