@@ -9,7 +9,7 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use revocast_bus::Stored;
 use revocast_daemon::{Clock, Metrics};
 use revocast_messages::Source;
 use revocast_pki::certificate::Certificate;
+use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, Digest, IssuerId, ScopeId};
 use revocast_recording::{Record, Recorded};
 use serde::Serialize;
@@ -102,6 +103,8 @@ pub struct Simulation {
     objects: RecordedObjects,
     clock: Clock,
     happened: Receiver<Event>,
+    /// The CRLs of each scope as they were told last.
+    told: BTreeMap<ScopeKey, Vec<CrlId>>,
     /// An object came since debts were looked at.
     brought: bool,
     looked_at_ms: i64,
@@ -159,6 +162,7 @@ impl Simulation {
             objects,
             clock,
             happened,
+            told: BTreeMap::new(),
             brought: false,
             looked_at_ms: i64::MIN,
         })
@@ -241,26 +245,42 @@ impl Simulation {
     /// The state in 32 octets: see [`state_digest`].
     pub fn digest(&self) -> Digest {
         let all = self.walk.live.all();
-        state_digest(
-            all.iter().map(|(scope, enforced)| (*scope, enforced.crls().map(|crl| crl.id()).collect())),
-        )
+        state_digest(all.iter().map(|(scope, enforced)| (*scope, crl_ids(enforced))))
     }
 
     /// The scopes that changed since the last call.
     fn news(&mut self) -> Vec<EnforcedScope> {
-        let mut changed = BTreeMap::new();
+        let mut changed = BTreeSet::new();
         loop {
             match self.happened.try_recv() {
                 Ok(Event::Applied { scope, .. }) => {
-                    changed.extend(
-                        self.walk.live.enforced(&scope).map(|enforced| (scope, told(scope, &enforced))),
-                    );
+                    changed.insert(scope);
                 }
-                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed.into_values().collect(),
+                Ok(_) => {}
+                // More was settled at once than events are kept: what they said is in what is enforced.
+                Err(TryRecvError::Lagged(_)) => changed.extend(self.untold()),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+        changed.into_iter().filter_map(|scope| self.tell(scope)).collect()
     }
+
+    /// The scopes of which other CRLs are enforced than were told last.
+    fn untold(&self) -> Vec<ScopeKey> {
+        let all = self.walk.live.all().into_iter();
+        let changed = all.filter(|(scope, enforced)| self.told.get(scope) != Some(&crl_ids(enforced)));
+        changed.map(|(scope, _)| scope).collect()
+    }
+
+    fn tell(&mut self, scope: ScopeKey) -> Option<EnforcedScope> {
+        let enforced = self.walk.live.enforced(&scope)?;
+        self.told.insert(scope, crl_ids(&enforced));
+        Some(told(scope, &enforced))
+    }
+}
+
+fn crl_ids(enforced: &Enforced) -> Vec<CrlId> {
+    enforced.crls().map(Crl::id).collect()
 }
 
 fn told((issuer, scope, kind): ScopeKey, enforced: &Enforced) -> EnforcedScope {
@@ -270,7 +290,7 @@ fn told((issuer, scope, kind): ScopeKey, enforced: &Enforced) -> EnforcedScope {
         scope,
         kind,
         number: enforced.crl.number(),
-        crl_ids: enforced.crls().map(|crl| crl.id()).collect(),
+        crl_ids: crl_ids(enforced),
         entries: enforced.crl.entries(),
         source: enforced.source,
         applied_at_ms: enforced.applied_at_ms,

@@ -265,6 +265,29 @@ fn a_crl_that_comes_after_its_notice_settles_it() {
 }
 
 #[test]
+fn when_more_is_settled_at_once_than_events_are_kept_every_scope_is_told_all_the_same() {
+    let root = Ca::root("CN=Root");
+    let (first, second) = (root.crl(1, &[]), root.crl(2, &[1]));
+    let (_folder, mut simulation) = simulation(&root);
+    let crowd_out = |simulation: &Simulation| {
+        for _ in 0..5_000 {
+            simulation.walk.events.tell(Event::Learned(root.certificate.clone()));
+        }
+    };
+    let told = runtime().block_on(simulation.take(&told(1, &root.notice(&first)))).unwrap();
+    assert_eq!(told.enforced.len(), 1);
+    crowd_out(&simulation);
+    assert_eq!(simulation.news(), [], "nothing has changed");
+    let (scope, enforced) = simulation.walk.live.all().remove(0);
+    simulation.walk.live.swap(scope, Enforced { crl: second.clone(), ..enforced });
+    let (crl_id, number) = (second.id(), second.number());
+    simulation.walk.events.tell(Event::Applied { scope, crl_id, number });
+    crowd_out(&simulation);
+    let told: Vec<_> = simulation.news().into_iter().map(|scope| scope.crl_ids).collect();
+    assert_eq!(told, [[second.id()]]);
+}
+
+#[test]
 fn time_is_that_of_the_recording() {
     // A day later the CA's certificate has ended: nobody is entitled to sign.
     let root = Ca::root("CN=Root");
