@@ -286,7 +286,7 @@ impl Watches {
         let at = Time::from_unix(judged_at_ms.div_euclid(1_000));
         let reach = Reach::of(&asked.target, &(&graph, &**live), &**live);
         let oldest_s = policy.max_crl_age.and_then(|age| i64::try_from(age.as_secs()).ok());
-        let until = reach.until(&judgement, at, oldest_s);
+        let until = reach.until(&judgement, at, oldest_s, policy.requirements.grace_s);
         let again = reach.next(at).into_iter().chain(until).min();
         let again_ms = again.map(|last| last.plus(1).unix().saturating_mul(1_000));
         let outdated = || live.generation() != generation;

@@ -94,12 +94,18 @@ impl Reach {
     }
 
     /// The first instant from `at` on after which this verdict may be another; `oldest_s` is the greatest age
-    /// of CRLs that the policy admits, in seconds.
-    pub(crate) fn until(&self, judgement: &Judgement, at: Time, oldest_s: Option<i64>) -> Option<Time> {
+    /// of CRLs that the policy admits, `grace_s` how long after their nextUpdate they count, both in seconds.
+    pub(crate) fn until(
+        &self,
+        judgement: &Judgement,
+        at: Time,
+        oldest_s: Option<i64>,
+        grace_s: u32,
+    ) -> Option<Time> {
         let path = judgement.path.iter().filter_map(|id| self.validity.get(id)).copied().flat_map(ends);
         let lists = judgement.evidence.iter().flat_map(|found| {
             let aged = oldest_s.map(|age| found.this_update.plus(age));
-            found.next_update.into_iter().chain(aged)
+            found.next_update.map(|next| next.plus(i64::from(grace_s))).into_iter().chain(aged)
         });
         path.chain(lists).filter(|end| *end >= at).min()
     }
@@ -112,7 +118,8 @@ fn ends((not_before, not_after): (Time, Time)) -> [Time; 2] {
 
 #[cfg(test)]
 mod tests {
-    use revocast_messages::Outcome;
+    use revocast_messages::{Evidence, Outcome};
+    use revocast_pki::identity::{CrlId, CrlKind, ScopeId};
     use revocast_pki::mint::{CertificateTemplate, KeyKind, SigningKey, name};
     use revocast_pki::path::Graph;
     use revocast_pki::revocation::CrlSet;
@@ -150,6 +157,27 @@ mod tests {
         let judgement = judged(&target, &[&issuing, &root]);
         assert_eq!(before.known(&judgement), [issuing.id(), root.id()].into());
         assert!(after.known(&judgement).contains(&late.id()));
+    }
+
+    #[test]
+    fn a_verdict_holds_until_the_grace_of_its_crl_is_over() {
+        let target = certificate("CN=leaf", "CN=Issuing", 0, 900);
+        let reach = Reach::of(&target, &Graph::new(), &CrlSet::new());
+        let found = Evidence {
+            certificate: target.id(),
+            issuer: target.as_issuer(),
+            scope: ScopeId([0; 16]),
+            kind: CrlKind::Complete,
+            crl_id: CrlId([0; 32]),
+            number: None,
+            this_update: Time::from_unix(100),
+            next_update: Some(Time::from_unix(500)),
+            age_s: 0,
+        };
+        let judgement = Judgement { evidence: vec![found], ..judged(&target, &[]) };
+        let until = |at, grace_s| reach.until(&judgement, Time::from_unix(at), None, grace_s).map(Time::unix);
+        assert_eq!([until(400, 0), until(400, 60), until(550, 60)], [Some(500), Some(560), Some(560)]);
+        assert_eq!([until(501, 0), until(561, 60)], [Some(900), Some(900)]);
     }
 
     #[test]
