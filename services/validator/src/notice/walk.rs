@@ -211,6 +211,10 @@ impl Walk {
                 // Whatever else brings the bytes, nobody is known yet who could have signed them.
                 break;
             }
+            if matches!(step, Step::Object) && self.lacks_signer(way.notice, failures).await {
+                // It may be large, and anybody can announce a CRL of an issuer of their own making.
+                break;
+            }
             let source = step.source();
             let bytes = match self.sources.obtain(way.notice, &step, way.rest).await {
                 Ok(bytes) => bytes,
@@ -272,9 +276,7 @@ impl Walk {
         }
         let named = self.named_locations(notice).await;
         let steps = plan_repositories(notice, &self.repositories, &named);
-        if !steps.is_empty() && !self.knows_signer(notice).await {
-            failures.words.push("no certificate of the signer is known".into());
-            failures.unsigned = true;
+        if !steps.is_empty() && self.lacks_signer(notice, failures).await {
             return Vec::new();
         }
         steps
@@ -300,10 +302,17 @@ impl Walk {
         .await
     }
 
-    async fn knows_signer(&self, notice: &CrlNotice) -> bool {
+    /// Whether nobody is known who could have signed the CRL: then it is not worth a download, and the notice is owed for
+    /// its signer.
+    async fn lacks_signer(&self, notice: &CrlNotice, failures: &mut Failures) -> bool {
         let (verifier, live, now_s) = (self.verifier.clone(), self.live.clone(), self.clock.now_s());
         let (issuer, name) = (notice.issuer, notice.issuer_name.0.clone());
-        blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await
+        if blocking(move || verifier.knows_signer(issuer, name, &live, now_s)).await {
+            return false;
+        }
+        failures.words.push("no certificate of the signer is known".into());
+        failures.unsigned = true;
+        true
     }
 
     fn is_news(&self, scope: &ScopeKey, order: &CrlOrder) -> bool {

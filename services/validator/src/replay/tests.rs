@@ -264,6 +264,20 @@ fn a_crl_that_comes_after_its_notice_settles_it() {
     });
 }
 
+/// A lie can name any object of the store, as often as it likes.
+#[test]
+fn an_object_is_not_fetched_while_nobody_is_known_who_could_have_signed_it() {
+    let root = Ca::root("CN=Root");
+    let ca = Ca::below(&root, "CN=CA");
+    let crl = ca.crl(1, &[1]);
+    let announced = CrlNotice { crl: None, ..ca.notice(&crl) };
+    let messages = [told(1, &announced), certificate(2, &ca, &root)];
+    let (played, _) = played(&root, &[&crl], &messages);
+    assert_eq!(outcomes(&played), ["owed", "learned"]);
+    assert_eq!(played[0].why.as_deref(), Some("no certificate of the signer is known"));
+    assert_eq!(played[1].enforced[0].source, Source::Object);
+}
+
 #[test]
 fn when_more_is_settled_at_once_than_events_are_kept_every_scope_is_told_all_the_same() {
     let root = Ca::root("CN=Root");
