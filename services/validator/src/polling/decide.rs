@@ -45,6 +45,13 @@ pub(crate) enum Contact {
     },
 }
 
+impl Contact {
+    /// Whether one validator may ask for all: whoever cannot tell what it finds must keep nobody else from asking.
+    pub(crate) fn is_one_for_all(self, is_connected: bool) -> bool {
+        self == Contact::Kept && is_connected
+    }
+}
+
 /// Validators that start together ask for what they lack within this time.
 const START_SPREAD_MS: i64 = 3_000;
 
@@ -157,6 +164,15 @@ mod tests {
         assert_eq!(due(&facts(day(), None, 1.0), lost), 110 * MINUTE);
         let asked = Facts { asked_ms: Some(101 * MINUTE), ..used };
         assert_eq!(due(&asked, lost), 101 * MINUTE + 66_000);
+    }
+
+    /// A broker may be connected and yet prove nothing, as a node does that is cut off from the others.
+    #[test]
+    fn one_asks_for_all_only_where_what_it_finds_can_be_told() {
+        let lost = Contact::Lost { since_ms: 0 };
+        let connected = [Contact::Kept, lost].map(|contact| contact.is_one_for_all(true));
+        let cut_off = [Contact::Kept, lost].map(|contact| contact.is_one_for_all(false));
+        assert_eq!((connected, cut_off), ([true, false], [false, false]));
     }
 
     proptest! {

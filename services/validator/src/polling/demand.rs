@@ -261,7 +261,7 @@ impl Inner {
     async fn fetch(&self, poller: &Poller, wanted: &Wanted) -> bool {
         for _ in 0..LEASED_LOOKS {
             let validators = self.board.validators(&wanted.url, &self.live);
-            let came = poller.poll(&wanted.url, &validators).await;
+            let came = poller.poll(&wanted.url, &validators, self.board.contact()).await;
             let is_leased = matches!(came, Came::Leased);
             let brought = matches!(came, Came::Crl(..));
             self.board.answered(&wanted.url, came, self.clock.now_ms(), &self.live);

@@ -1,4 +1,4 @@
-//! [`Poller`]: asks one URL. With the broker there, one validator of the fleet asks for all, under a lease that outlives
+//! [`Poller`]: asks one URL. With contact to the fleet, one validator of the fleet asks for all, under a lease that outlives
 //! the request; what comes is believed once an entitled key has signed it, and goes the way of every CRL.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use revocast_messages::{Instance, subjects};
 use revocast_pki::identity::Digest;
 use tracing::{debug, info};
 
+use super::decide::Contact;
 use super::targets::Came;
 use super::tell::{Found, Telling};
 use crate::notice::fetch::held;
@@ -64,8 +65,8 @@ pub(crate) struct Poller {
 
 impl Poller {
     /// Asks a URL for what is new since `validators`.
-    pub(crate) async fn poll(&self, url: &str, validators: &Validators) -> Came {
-        let lease = match self.lease(url).await {
+    pub(crate) async fn poll(&self, url: &str, validators: &Validators, contact: Contact) -> Came {
+        let lease = match self.lease(url, contact).await {
             Ok(Some(lease)) => Some(lease),
             Ok(None) => {
                 self.count("leased");
@@ -89,10 +90,11 @@ impl Poller {
     }
 
     /// The right to ask for the fleet; `None` if another validator asks or did a moment ago. Fails where there is no
-    /// broker to ask.
-    async fn lease(&self, url: &str) -> Result<Option<Lease>, BusError> {
+    /// broker to ask, and where there is no contact: a broker whose streams are not provably known may give leases all
+    /// the same, but what is found under one is told to nobody.
+    async fn lease(&self, url: &str, contact: Contact) -> Result<Option<Lease>, BusError> {
         let unreachable = || BusError::Unreachable { what: "the fleet".into() };
-        if !self.bus.is_connected() {
+        if !contact.is_one_for_all(self.bus.is_connected()) {
             return Err(unreachable());
         }
         let key = format!("fetch.{}", Digest::of(url.as_bytes()));

@@ -153,7 +153,7 @@ impl Polling {
 }
 
 async fn take(poller: Poller, turn: Turn) {
-    let came = poller.poll(&turn.url, &turn.validators).await;
+    let came = poller.poll(&turn.url, &turn.validators, turn.contact).await;
     poller.walk.board.done(&turn, came, poller.walk.clock.now_ms(), &poller.walk.live);
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Turn {
     pub url: String,
     /// To ask only for what is new; without validators where nothing is held.
     pub validators: Validators,
+    /// Whether it is asked for the whole fleet.
+    pub contact: Contact,
     place: Place,
 }
 
@@ -213,6 +215,11 @@ impl Board {
         self.targets().by_url.get(url).map(|target| target.validators(url, live)).unwrap_or_default()
     }
 
+    /// Whether contact with the fleet is kept.
+    pub(crate) fn contact(&self) -> Contact {
+        self.targets().contact
+    }
+
     /// What came of a request that took no turn, since a question waited for it.
     pub(crate) fn answered(&self, url: &str, came: Came, now_ms: i64, live: &Live) {
         self.came(&mut self.targets(), url, came, now_ms, live);
@@ -302,7 +309,8 @@ impl Targets {
         }
         self.free_at_ms.insert(target.host.clone(), now_ms + gap_ms);
         target.busy = true;
-        Some(Turn { url: url.to_owned(), validators: target.validators(url, live), place })
+        let validators = target.validators(url, live);
+        Some(Turn { url: url.to_owned(), validators, contact: self.contact, place })
     }
 }
 
@@ -402,6 +410,15 @@ mod tests {
         }
         assert_eq!(board.len(), MAX_TARGETS);
         assert!(!board.knows("http://h/0") && board.knows("http://h/1"));
+    }
+
+    #[test]
+    fn a_turn_without_contact_is_taken_for_oneself_and_so_is_what_a_question_has_fetched() {
+        let (board, live) = board();
+        board.insert(kept("http://h/x", 0), &live, 0);
+        let lost = Contact::Lost { since_ms: 0 };
+        board.contact_is(lost, &live);
+        assert_eq!((board.begin(600_000, &live)[0].contact, board.contact()), (lost, lost));
     }
 
     #[test]
