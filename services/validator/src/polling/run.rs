@@ -184,12 +184,16 @@ impl Meeting {
 
     fn is(&mut self, kept: bool, now_ms: i64) -> Contact {
         self.ever |= kept;
-        let in_grace = !self.ever && now_ms - self.started_ms < self.grace_ms;
+        // A clock that was ahead may have been set right.
+        self.started_ms = self.started_ms.min(now_ms);
+        let in_grace = !self.ever && self.lost_ms.is_none() && now_ms - self.started_ms < self.grace_ms;
         if kept || in_grace {
             self.lost_ms = None;
             return Contact::Kept;
         }
-        Contact::Lost { since_ms: *self.lost_ms.get_or_insert(now_ms) }
+        let since_ms = self.lost_ms.map_or(now_ms, |lost_ms| lost_ms.min(now_ms));
+        self.lost_ms = Some(since_ms);
+        Contact::Lost { since_ms }
     }
 }
 
@@ -205,5 +209,14 @@ mod tests {
         assert_eq!(meeting.is(false, 20_000), Contact::Lost { since_ms: 15_000 });
         assert_eq!(meeting.is(true, 21_000), Contact::Kept);
         assert_eq!(meeting.is(false, 22_000), Contact::Lost { since_ms: 22_000 });
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_loss_later_than_now_and_no_start_longer() {
+        let mut meeting = Meeting::begun(100_000, Duration::from_secs(15));
+        assert_eq!(meeting.is(false, 1_000), Contact::Kept);
+        assert_eq!(meeting.is(false, 16_000), Contact::Lost { since_ms: 16_000 });
+        assert_eq!(meeting.is(false, 9_000), Contact::Lost { since_ms: 9_000 });
+        assert_eq!(meeting.is(false, 12_000), Contact::Lost { since_ms: 9_000 });
     }
 }

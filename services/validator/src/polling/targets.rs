@@ -89,6 +89,8 @@ struct Targets {
     free_at_ms: HashMap<String, i64>,
     places: Places,
     contact: Contact,
+    /// When it was looked last for what is due.
+    looked_ms: i64,
     /// URLs that are not written down yet.
     unkept: Vec<String>,
 }
@@ -101,6 +103,7 @@ impl Board {
             free_at_ms: HashMap::new(),
             places: Places::new(CONCURRENCY, PER_HOST),
             contact: Contact::Kept,
+            looked_ms: i64::MIN,
             unkept: Vec::new(),
         };
         Board { targets: Mutex::new(targets), used: DashMap::new() }
@@ -184,6 +187,9 @@ impl Board {
     /// The turns that may be taken at `now_ms`: what is due, the longest due first, as far as places and hosts allow.
     pub(crate) fn begin(&self, now_ms: i64, live: &Live) -> Vec<Turn> {
         let mut targets = self.targets();
+        if now_ms < std::mem::replace(&mut targets.looked_ms, now_ms) {
+            self.set_right(&mut targets, now_ms, live);
+        }
         let mut due: Vec<(i64, String)> = targets
             .by_url
             .iter()
@@ -198,6 +204,21 @@ impl Board {
             turns.extend(targets.begin_one(&url, now_ms, live));
         }
         turns
+    }
+
+    /// The clock was ahead, and what happened then would lie in the future: it counts as having happened now.
+    fn set_right(&self, targets: &mut Targets, now_ms: i64, live: &Live) {
+        self.used.iter_mut().for_each(|mut used| *used = now_ms.min(*used));
+        let latest_ms = now_ms + targets.gap_ms();
+        targets.free_at_ms.values_mut().for_each(|free_at_ms| *free_at_ms = latest_ms.min(*free_at_ms));
+        let urls: Vec<String> = targets.by_url.keys().cloned().collect();
+        for url in urls {
+            if let Some(target) = targets.by_url.get_mut(&url) {
+                target.since_ms = now_ms.min(target.since_ms);
+                target.asked_ms = target.asked_ms.map(|asked_ms| now_ms.min(asked_ms));
+            }
+            self.reckon(targets, &url, live);
+        }
     }
 
     /// What came of a turn.
@@ -297,20 +318,24 @@ impl Board {
 
 impl Targets {
     fn begin_one(&mut self, url: &str, now_ms: i64, live: &Live) -> Option<Turn> {
+        let free_at_ms = now_ms + self.gap_ms();
         let target = self.by_url.get_mut(url).filter(|target| target.next_ms <= now_ms)?;
         if self.free_at_ms.get(&target.host).is_some_and(|free_at_ms| *free_at_ms > now_ms) {
             return None;
         }
         let place = self.places.take(&target.host, target.failed)?;
-        let gap_ms = i64::try_from(self.config.host_gap.as_millis()).unwrap_or(i64::MAX / 2);
         // Hosts of URLs that are known no more are few, and go with the next change of the table's size.
         if self.free_at_ms.len() > MAX_TARGETS {
             self.free_at_ms.retain(|_, free_at_ms| *free_at_ms > now_ms);
         }
-        self.free_at_ms.insert(target.host.clone(), now_ms + gap_ms);
+        self.free_at_ms.insert(target.host.clone(), free_at_ms);
         target.busy = true;
         let validators = target.validators(url, live);
         Some(Turn { url: url.to_owned(), validators, contact: self.contact, place })
+    }
+
+    fn gap_ms(&self) -> i64 {
+        i64::try_from(self.config.host_gap.as_millis()).unwrap_or(i64::MAX / 2)
     }
 }
 
@@ -419,6 +444,22 @@ mod tests {
         let lost = Contact::Lost { since_ms: 0 };
         board.contact_is(lost, &live);
         assert_eq!((board.begin(600_000, &live)[0].contact, board.contact()), (lost, lost));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_and_is_set_right_leaves_no_url_alone_until_it_has_caught_up() {
+        let (board, live) = board();
+        let ahead_ms = 360_000_000;
+        board.insert(kept("http://h/asked", 0), &live, ahead_ms);
+        let turn = board.begin(ahead_ms + 3_000, &live).remove(0);
+        board.done(&turn, Came::Nothing, ahead_ms + 3_000, &live);
+        board.insert(kept("http://h/new", ahead_ms), &live, ahead_ms + 3_000);
+        // Set right to the beginning: the one that was never asked is looked for, and the other one in ten minutes.
+        assert!(board.begin(0, &live).is_empty());
+        let turns = board.begin(3_000, &live);
+        assert_eq!(turns.iter().map(|turn| turn.url.as_str()).collect::<Vec<_>>(), ["http://h/new"]);
+        assert_eq!(board.begin(660_000, &live).len(), 1);
+        assert_eq!(board.used_ms("http://h/new"), 0);
     }
 
     #[test]

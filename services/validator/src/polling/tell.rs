@@ -96,6 +96,8 @@ impl Teller {
                 _ = looking.tick() => {}
             }
             let now_ms = self.walk.clock.now_ms();
+            // A clock that was ahead may have been set right.
+            (told_ms, beat_ms) = (told_ms.min(now_ms), beat_ms.min(now_ms));
             if self.freshness.is_kept(now_ms) {
                 for found in due(&mut waiting, now_ms) {
                     told_ms = now_ms;
@@ -141,7 +143,24 @@ fn by_chance(now_ms: i64) -> i64 {
 
 fn due(waiting: &mut Vec<Waiting>, now_ms: i64) -> Vec<Found> {
     let (due, later): (Vec<Waiting>, Vec<Waiting>) =
-        std::mem::take(waiting).into_iter().partition(|waiting| waiting.not_before_ms <= now_ms);
+        std::mem::take(waiting).into_iter().partition(|waiting| is_due(waiting.not_before_ms, now_ms));
     *waiting = later;
     due.into_iter().map(|waiting| waiting.found).collect()
+}
+
+/// Nothing waits for longer than the spread: what seems to was put off by a clock that was ahead.
+fn is_due(not_before_ms: i64, now_ms: i64) -> bool {
+    !(1..=SPREAD_MS).contains(&not_before_ms.saturating_sub(now_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_waits_for_the_spread_at_most_however_the_clock_is_set() {
+        let now_ms = 10_000;
+        let at = [0, now_ms, now_ms + 1, now_ms + SPREAD_MS, now_ms + SPREAD_MS + 1];
+        assert_eq!(at.map(|not_before_ms| is_due(not_before_ms, now_ms)), [true, true, false, false, true]);
+    }
 }
