@@ -1,6 +1,6 @@
 //! [`Board`]: the URLs that may be asked, with what each gave last; and whose turn it is. Pure but for its lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
@@ -79,6 +79,10 @@ pub(crate) struct Board {
     targets: Mutex<Targets>,
     /// By URL: when a question last needed it. Beside the lock, since questions touch it.
     used: DashMap<String, i64>,
+    /// After so long without a question a URL no longer counts as used.
+    lately_ms: i64,
+    /// URLs that count as used again since it was looked last for what is due.
+    roused: Mutex<HashSet<String>>,
 }
 
 /// The table.
@@ -106,7 +110,8 @@ impl Board {
             looked_ms: i64::MIN,
             unkept: Vec::new(),
         };
-        Board { targets: Mutex::new(targets), used: DashMap::new() }
+        let lately_ms = i64::try_from(config.lately.as_millis()).unwrap_or(i64::MAX);
+        Board { targets: Mutex::new(targets), used: DashMap::new(), lately_ms, roused: Mutex::default() }
     }
 
     fn targets(&self) -> MutexGuard<'_, Targets> {
@@ -115,7 +120,15 @@ impl Board {
 
     /// A question needed what this URL serves; `false` if the URL is not known.
     pub(crate) fn touch(&self, url: &str, now_ms: i64) -> bool {
-        self.used.get_mut(url).map(|mut used| *used = now_ms).is_some()
+        let before_ms = self.used.get_mut(url).map(|mut used| std::mem::replace(&mut *used, now_ms));
+        if before_ms.is_some_and(|before_ms| now_ms.saturating_sub(before_ms) > self.lately_ms) {
+            self.roused().insert(url.to_owned());
+        }
+        before_ms.is_some()
+    }
+
+    fn roused(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.roused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the URL is known.
@@ -190,6 +203,9 @@ impl Board {
         if now_ms < std::mem::replace(&mut targets.looked_ms, now_ms) {
             self.set_right(&mut targets, now_ms, live);
         }
+        // What was idle may be due at once now that it is used.
+        let roused = std::mem::take(&mut *self.roused());
+        roused.iter().for_each(|url| self.reckon(&mut targets, url, live));
         let mut due: Vec<(i64, String)> = targets
             .by_url
             .iter()
@@ -460,6 +476,18 @@ mod tests {
         assert_eq!(turns.iter().map(|turn| turn.url.as_str()).collect::<Vec<_>>(), ["http://h/new"]);
         assert_eq!(board.begin(660_000, &live).len(), 1);
         assert_eq!(board.used_ms("http://h/new"), 0);
+    }
+
+    #[test]
+    fn an_idle_url_that_a_question_needs_is_asked_within_the_interval_of_used_ones() {
+        let (board, live) = board();
+        board.insert(kept("http://h/x", -7_200_000), &live, 0);
+        board.contact_is(Contact::Lost { since_ms: 0 }, &live);
+        let turn = board.begin(600_000, &live).remove(0);
+        board.done(&turn, Came::Nothing, 600_000, &live);
+        assert!(board.begin(670_000, &live).is_empty());
+        assert!(board.touch("http://h/x", 670_000) && !board.touch("http://h/y", 670_000));
+        assert_eq!(board.begin(670_000, &live).len(), 1);
     }
 
     #[test]
