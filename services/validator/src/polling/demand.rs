@@ -112,8 +112,8 @@ impl Demand {
     pub(crate) fn note(&self, certificates: &[Certificate]) {
         let now_ms = self.inner.clock.now_ms();
         for certificate in certificates {
-            for url in urls::of_certificate(certificate) {
-                self.inner.needed(url, certificate, now_ms);
+            for (url, kind) in urls::named_by(certificate) {
+                self.inner.needed((url, kind), certificate, now_ms);
             }
         }
     }
@@ -154,10 +154,10 @@ async fn landed(mut flight: watch::Receiver<Option<bool>>) -> bool {
 }
 
 impl Inner {
-    fn needed(&self, url: String, certificate: &Certificate, now_ms: i64) {
+    fn needed(&self, (url, kind): (String, CrlKind), certificate: &Certificate, now_ms: i64) {
         if !self.board.touch(&url, now_ms) {
             let issuer = certificate.issuer().clone();
-            self.board.insert(Kept { url, issuer, used_ms: now_ms, gave: None }, &self.live, now_ms);
+            self.board.insert(Kept { url, issuer, kind, used_ms: now_ms, gave: None }, &self.live, now_ms);
         }
     }
 
@@ -184,9 +184,10 @@ impl Inner {
             let uncovered = path.certificates.iter().filter(|one| !self.is_covered(one, at));
             for certificate in uncovered {
                 let issuer = certificate.issuer();
-                wanted.extend(urls::of_certificate(certificate).into_iter().map(|url| Wanted {
+                wanted.extend(urls::named_by(certificate).into_iter().map(|(url, kind)| Wanted {
                     url,
                     issuer: issuer.clone(),
+                    kind,
                     used_ms: now_ms,
                     gave: None,
                 }));

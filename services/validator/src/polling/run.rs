@@ -135,16 +135,16 @@ impl Polling {
         let (walk, board, now_ms) = (self.poller.walk.clone(), self.board().clone(), self.now_ms());
         blocking(move || {
             for certificate in walk.live.all_certificates() {
-                let mut urls = urls::of_certificate(&certificate);
-                urls.retain(|url| !board.knows(url));
+                let mut urls = urls::named_by(&certificate);
+                urls.retain(|(url, _)| !board.knows(url));
                 if urls.is_empty()
                     || !walk.verifier.is_chained(&certificate, &walk.live, now_ms.div_euclid(1_000))
                 {
                     continue;
                 }
-                for url in urls {
+                for (url, kind) in urls {
                     let issuer = certificate.issuer().clone();
-                    board.insert(Kept { url, issuer, used_ms: now_ms, gave: None }, &walk.live, now_ms);
+                    board.insert(Kept { url, issuer, kind, used_ms: now_ms, gave: None }, &walk.live, now_ms);
                 }
             }
         })

@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     pub url: String,
     /// Who issued the certificate that names it.
     pub issuer: Name,
+    /// What it serves, by that certificate.
+    pub kind: CrlKind,
     /// When a question last needed it: milliseconds since the Unix epoch.
     pub used_ms: i64,
     /// What it gave last, and how to ask whether that is still so.
@@ -64,6 +66,7 @@ pub(crate) enum Came {
 
 struct Target {
     issuer: Name,
+    kind: CrlKind,
     host: String,
     since_ms: i64,
     asked_ms: Option<i64>,
@@ -145,11 +148,12 @@ impl Board {
         if targets.by_url.len() >= MAX_TARGETS {
             self.forget_least_used(&mut targets);
         }
-        let Kept { url, issuer, used_ms, gave } = kept;
+        let Kept { url, issuer, kind, used_ms, gave } = kept;
         targets.unkept.push(url.clone());
         let (host, chance) = (urls::host(&url), fastrand::f64());
         let target = Target {
             issuer,
+            kind,
             host,
             since_ms: now_ms,
             asked_ms: None,
@@ -293,6 +297,7 @@ impl Board {
         Some(Kept {
             url: url.to_owned(),
             issuer: target.issuer.clone(),
+            kind: target.kind,
             used_ms: self.used_ms(url),
             gave: target.gave.clone(),
         })
@@ -383,14 +388,15 @@ impl Target {
         self.served(url, live).as_ref().map_or(Held::Nothing, life)
     }
 
-    /// What is enforced of the series that the URL gave last; of several that it may serve, the one that ends first.
+    /// What is enforced of the series that the URL gave last; of several that it may serve, the one that ends first. A
+    /// complete CRL says nothing of when a delta to it comes.
     fn served(&self, url: &str, live: &Live) -> Option<Enforced> {
         if let Some(enforced) = self.gave.as_ref().and_then(|(scope, _)| live.enforced(scope)) {
             return Some(enforced);
         }
         let listed = live.enforced_of(&self.issuer).into_iter();
         let served = listed.filter(|enforced| {
-            enforced.crl.kind() == CrlKind::Complete && urls::serves(url, &self.issuer, &enforced.crl)
+            enforced.crl.kind() == self.kind && urls::serves(url, &self.issuer, &enforced.crl)
         });
         served.min_by_key(|enforced| end_ms(&life(enforced)))
     }
@@ -415,12 +421,32 @@ fn end_ms(held: &Held) -> i64 {
 mod tests {
     use std::time::Duration;
 
-    use revocast_pki::mint::name;
+    use revocast_messages::Source;
+    use revocast_pki::asn1::Time;
+    use revocast_pki::crl::Crl;
+    use revocast_pki::identity::IssuerId;
+    use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey, name};
 
     use super::*;
 
     fn kept(url: &str, used_ms: i64) -> Kept {
-        Kept { url: url.into(), issuer: name("CN=CA").unwrap(), used_ms, gave: None }
+        let issuer = name("CN=CA").unwrap();
+        Kept { url: url.into(), issuer, kind: CrlKind::Complete, used_ms, gave: None }
+    }
+
+    /// Has the first CRL of the issuer enforced, or a delta to it, with an hour to live.
+    fn enforce(live: &Live, kind: CrlKind) {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let begin = Time::from_unix(0);
+        let template = CrlTemplate {
+            base: (kind == CrlKind::Delta).then(|| 1u64.into()),
+            ..CrlTemplate::new(name("CN=CA").unwrap(), 2u64, begin, begin.plus(3_600))
+        };
+        let crl = Crl::decode(template.sign([], &key).unwrap()).unwrap();
+        let issuer = IssuerId::of(crl.issuer(), key.spki());
+        let scope = (issuer, crl.scope(issuer), crl.kind());
+        let (conflicting, signer) = (Vec::new(), key.spki().to_vec());
+        live.swap(scope, Enforced { crl, conflicting, signer, applied_at_ms: 0, source: Source::Inline });
     }
 
     fn board() -> (Board, Live) {
@@ -488,6 +514,21 @@ mod tests {
         assert!(board.begin(670_000, &live).is_empty());
         assert!(board.touch("http://h/x", 670_000) && !board.touch("http://h/y", 670_000));
         assert_eq!(board.begin(670_000, &live).len(), 1);
+    }
+
+    #[test]
+    fn where_deltas_are_it_is_looked_for_one_however_long_the_complete_crl_lives() {
+        let (board, live) = board();
+        enforce(&live, CrlKind::Complete);
+        board.insert(kept("http://h/complete", 0), &live, 0);
+        board.insert(Kept { kind: CrlKind::Delta, ..kept("http://h/delta", 0) }, &live, 0);
+        let turns = board.begin(3_000, &live);
+        assert_eq!(turns.iter().map(|turn| turn.url.as_str()).collect::<Vec<_>>(), ["http://h/delta"]);
+        assert_eq!(turns[0].validators, Validators::default());
+        // The delta that is held then says when the next one is looked for.
+        enforce(&live, CrlKind::Delta);
+        board.done(&turns[0], Came::Nothing, 3_000, &live);
+        assert!(board.begin(700_000, &live).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::distribution_point::{DistributionPointName, DistributionPoints};
 use revocast_pki::general_name::GeneralName;
+use revocast_pki::identity::CrlKind;
 use revocast_pki::name::Name;
 use url::Url;
 
@@ -13,13 +14,21 @@ const MAX_URLS: usize = 8;
 /// A longer URL does not count; no repository needs one.
 const MAX_URL: usize = 2_048;
 
-/// The URLs at which a certificate says that its CRLs are: distribution points and freshest CRL
-/// (RFC 5280 4.2.1.13, 4.2.1.15).
+/// The URLs at which a certificate says that its CRLs are.
 pub(crate) fn of_certificate(certificate: &Certificate) -> Vec<String> {
-    let points = certificate.crl_distribution_points().into_iter().chain(certificate.freshest_crl());
-    let mut urls: Vec<String> = points.flat_map(of_points).filter(|url| url.len() <= MAX_URL).collect();
-    urls.truncate(MAX_URLS);
-    urls
+    named_by(certificate).into_iter().map(|(url, _)| url).collect()
+}
+
+/// The same, each with what it is said to serve: distribution points complete CRLs (RFC 5280 4.2.1.13), freshest CRL
+/// deltas (4.2.1.15).
+pub(crate) fn named_by(certificate: &Certificate) -> Vec<(String, CrlKind)> {
+    let complete = certificate.crl_distribution_points().map(|points| (points, CrlKind::Complete));
+    let deltas = certificate.freshest_crl().map(|points| (points, CrlKind::Delta));
+    let named = complete
+        .into_iter()
+        .chain(deltas)
+        .flat_map(|(points, kind)| of_points(points).into_iter().map(move |url| (url, kind)));
+    named.filter(|(url, _)| url.len() <= MAX_URL).take(MAX_URLS).collect()
 }
 
 fn of_points(points: DistributionPoints<'_>) -> Vec<String> {
@@ -75,6 +84,18 @@ mod tests {
         let certificate = Certificate::decode(template.sign(&issuer, &key).unwrap()).unwrap();
         let urls = of_certificate(&certificate);
         assert_eq!((urls.len(), urls[0].as_str()), (MAX_URLS, "http://h/0"));
+    }
+
+    #[test]
+    fn distribution_points_serve_complete_crls_and_freshest_crl_deltas() {
+        let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
+        let issuer = name("CN=CA").unwrap();
+        let mut template = CertificateTemplate::ca(issuer.clone(), key.spki(), &[1], (NOW, NOW.plus(99)));
+        template.crl_distribution_points = vec![DistributionPoint::uri("http://h/complete")];
+        template.freshest_crl = vec![DistributionPoint::uri("http://h/delta")];
+        let certificate = Certificate::decode(template.sign(&issuer, &key).unwrap()).unwrap();
+        let expected = [("http://h/complete", CrlKind::Complete), ("http://h/delta", CrlKind::Delta)];
+        assert_eq!(named_by(&certificate), expected.map(|(url, kind)| (url.to_owned(), kind)));
     }
 
     #[test]
