@@ -74,12 +74,13 @@ pub(super) struct Asked {
     /// The mailbox that the certificate must name.
     #[arg(long, value_name = "ADDR", group = "name")]
     email: Option<String>,
-    /// hard: each certificate must be known not to be revoked; soft: what is not known passes; none: nobody asks.
-    #[arg(long, value_name = "hard|soft|none", default_value = "hard")]
-    revocation: Revocation,
+    /// hard (if absent): each certificate must be known not to be revoked; soft: what is not known passes; none: nobody
+    /// asks.
+    #[arg(long, value_name = "hard|soft|none")]
+    revocation: Option<Revocation>,
     /// default, or legacy: also SHA-1, MD5, RSA from 1024 bits, DSA.
-    #[arg(long, value_name = "default|legacy", default_value = "default")]
-    algorithms: Algorithms,
+    #[arg(long, value_name = "default|legacy")]
+    algorithms: Option<Algorithms>,
     /// At most this many certificates between target and anchor.
     #[arg(long, value_name = "N")]
     #[serde(alias = "max_depth")]
@@ -101,7 +102,61 @@ impl Asked {
             explain: self.all_paths,
         }
     }
+
+    /// The options that were given and are not [carried](Self::carried).
+    pub(super) fn not_carried(&self) -> impl Iterator<Item = &'static str> {
+        self.given().filter(|option| !CARRIED.contains(option))
+    }
+
+    /// The options that were given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+        // Without `..`, so that an option that is added cannot be forgotten here.
+        let Asked {
+            anchor,
+            anchor_as_key,
+            cert,
+            untrusted,
+            crl,
+            at,
+            policy,
+            explicit_policy,
+            inhibit_mapping,
+            inhibit_any_policy,
+            eku,
+            dns,
+            ip,
+            email,
+            revocation,
+            algorithms,
+            max_depth,
+            all_paths,
+        } = self;
+        let options = [
+            ("--anchor", !anchor.is_empty()),
+            ("--anchor-as-key", *anchor_as_key),
+            ("--cert", cert.is_some()),
+            ("--untrusted", !untrusted.is_empty()),
+            ("--crl", !crl.is_empty()),
+            ("--at", at.is_some()),
+            ("--policy", !policy.is_empty()),
+            ("--explicit-policy", *explicit_policy),
+            ("--inhibit-mapping", *inhibit_mapping),
+            ("--inhibit-any-policy", *inhibit_any_policy),
+            ("--eku", eku.is_some()),
+            ("--dns", dns.is_some()),
+            ("--ip", ip.is_some()),
+            ("--email", email.is_some()),
+            ("--revocation", revocation.is_some()),
+            ("--algorithms", algorithms.is_some()),
+            ("--max-depth", max_depth.is_some()),
+            ("--all-paths", *all_paths),
+        ];
+        options.into_iter().filter_map(|(option, is_given)| is_given.then_some(option))
+    }
 }
+
+/// The options that [`Asked::carried`] hands on.
+const CARRIED: [&str; 5] = ["--cert", "--untrusted", "--eku", "--dns", "--all-paths"];
 
 /// How revocation counts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, clap::ValueEnum)]
@@ -197,13 +252,13 @@ impl Asked {
             inhibit_policy_mapping: self.inhibit_mapping,
             inhibit_any_policy: self.inhibit_any_policy,
             purpose: self.eku.clone(),
-            revocation: match self.revocation {
+            revocation: match self.revocation.unwrap_or_default() {
                 Revocation::Hard => RevocationMode::Hard,
                 Revocation::Soft => RevocationMode::Soft,
                 Revocation::None => RevocationMode::None,
             },
             grace_s: 0,
-            algorithms: match self.algorithms {
+            algorithms: match self.algorithms.unwrap_or_default() {
                 Algorithms::Default => AlgorithmPolicy::DEFAULT,
                 Algorithms::Legacy => AlgorithmPolicy::LEGACY,
             },

@@ -18,18 +18,19 @@ use crate::output::Output;
 /// Options of a question to the fleet.
 #[derive(Args)]
 pub(super) struct FleetArgs {
-    /// Ask the fleet: `any` validator that is free, or one by its name. Its policy says who is believed.
-    #[arg(long, value_name = "any|NAME", conflicts_with_all = ["anchor", "batch", "crl", "at"])]
+    /// Ask the fleet: `any` validator that is free, or one by its name. Its policy says who is believed, and what else is
+    /// required: options that say so here are refused.
+    #[arg(long, value_name = "any|NAME", conflicts_with = "batch")]
     validator: Option<String>,
     /// The fleet's policy by name; its default if absent.
-    #[arg(long, value_name = "NAME", requires = "validator")]
+    #[arg(long, value_name = "NAME")]
     policy_name: Option<String>,
     /// Ask what was true at this instant, as far as it is known now: RFC 3339, or seconds since the Unix epoch. The
     /// validator must keep history that reaches back so far.
-    #[arg(long, value_name = "TIME", requires = "validator", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     as_of: Option<Time>,
     /// Ask what the validator knew at this instant; without --as-of of that very instant.
-    #[arg(long, value_name = "TIME", requires = "validator", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     as_known_at: Option<Time>,
     /// How long to wait for the answer.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -51,6 +52,16 @@ impl FleetArgs {
     /// Whether the fleet is asked at all.
     pub(super) fn is_asked(&self) -> bool {
         self.validator.is_some()
+    }
+
+    /// The options of a question to the fleet that were given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+        let options = [
+            ("--policy-name", self.policy_name.is_some()),
+            ("--as-of", self.as_of.is_some()),
+            ("--as-known-at", self.as_known_at.is_some()),
+        ];
+        options.into_iter().filter_map(|(option, is_given)| is_given.then_some(option))
     }
 
     /// Asks, and prints the verdict.

@@ -80,12 +80,41 @@ pub(crate) struct CheckArgs {
     fleet: FleetArgs,
 }
 
+impl CheckArgs {
+    /// Whoever judges is told of every option: one that would be dropped on the way is refused.
+    fn fit(&self) -> Result<(), Failure> {
+        if self.fleet.is_asked() {
+            return match self.asked.not_carried().next() {
+                None => Ok(()),
+                Some(option @ ("--at" | "--crl")) => Err(Failure::usage(format!(
+                    "{option} cannot be asked of a validator, which has its own CRLs: ask about the past with --as-of"
+                ))),
+                Some(option) => Err(Failure::usage(format!(
+                    "{option} cannot be asked of a validator: its policy decides that (--policy-name)"
+                ))),
+            };
+        }
+        if let Some(option) = self.fleet.given().next() {
+            return Err(Failure::usage(format!(
+                "{option} asks a validator (--validator): what is judged here is judged at --at, by what the options say"
+            )));
+        }
+        match self.asked.given().next().filter(|_| self.batch.is_some()) {
+            Some(option) => Err(Failure::usage(format!(
+                "{option} says nothing about a batch: each line says it for itself"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn run(verb: CertVerb, output: &Output) -> Result<Exit, Failure> {
     let args = match verb {
         CertVerb::Check(args) => args,
         CertVerb::Get(args) => return get::run(&args, output),
         CertVerb::Watch(args) => return args.run(output),
     };
+    args.fit()?;
     if args.fleet.is_asked() {
         return args.fleet.run(&args.asked.carried(), output);
     }

@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use clap::{Args, Parser};
 use revocast_pki::asn1::Time;
 use revocast_pki::mint::{CertificateTemplate, CrlTemplate, GeneralName, KeyKind, SigningKey, name};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::CheckArgs;
+use super::asked::Asked;
 use super::batch::answers;
+use crate::exit::Exit;
 
 const NOW: Time = Time::from_unix(1_800_000_000);
 const DAY: i64 = 86_400;
@@ -128,4 +132,81 @@ fn every_line_gets_a_line_whatever_it_is() {
     assert_eq!(got, expected);
     assert!(ask(b"", folder.path()).is_empty());
     assert_eq!(ask(b"\xff\xfe\n", folder.path()).len(), 1);
+}
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: CheckArgs,
+}
+
+/// What is refused of these words, if anything is.
+fn refused(words: &[&str]) -> Option<String> {
+    let line = match Line::try_parse_from([&["check"], words].concat()) {
+        Ok(line) => line,
+        Err(error) => return Some(error.to_string()),
+    };
+    let failure = line.args.fit().err()?;
+    assert_eq!(failure.exit(), Exit::Usage);
+    Some(failure.why().to_owned())
+}
+
+/// Every option of a question, each with a value that can be read.
+fn options() -> Vec<Vec<String>> {
+    let command = Asked::augment_args(clap::Command::new("check"));
+    let words = command.get_arguments().map(|option| {
+        let name = option.get_long().unwrap();
+        let value = match name {
+            "at" => "2026-11-22T15:00:00Z",
+            "policy" | "eku" => "1.2.3",
+            "ip" => "127.0.0.1",
+            "revocation" => "hard",
+            "algorithms" => "default",
+            "max-depth" => "1",
+            _ => "a",
+        };
+        let value = option.get_action().takes_values().then(|| value.to_owned());
+        [format!("--{name}")].into_iter().chain(value).collect()
+    });
+    words.collect()
+}
+
+#[test]
+fn an_option_that_is_not_carried_to_a_validator_is_refused_by_its_name() {
+    let carried = ["--cert", "--untrusted", "--eku", "--dns", "--all-paths"];
+    assert_eq!(options().len(), 18);
+    for option in options() {
+        let option: Vec<&str> = option.iter().map(String::as_str).collect();
+        let cert: &[&str] = if option[0] == "--cert" { &[] } else { &["--cert", "leaf.pem"] };
+        let refused = refused(&[cert, &option, &["--validator", "any"]].concat());
+        assert_eq!(refused.is_none(), carried.contains(&option[0]), "{option:?}: {refused:?}");
+        let Some(why) = refused else { continue };
+        assert!(why.starts_with(&format!("{} ", option[0])), "{why}");
+        let decides = if ["--at", "--crl"].contains(&option[0]) { "--as-of" } else { "policy decides" };
+        assert!(why.contains(decides), "{why}");
+    }
+}
+
+#[test]
+fn an_option_that_only_a_validator_understands_is_refused_by_its_name_where_it_is_judged_here() {
+    let (here, batch) = (["--anchor", "root.pem", "--cert", "leaf.pem"], ["--batch", "questions"]);
+    let asked = ["--cert", "leaf.pem", "--validator", "any"];
+    let past = "2026-11-22T15:00:00Z";
+    for option in [["--policy-name", "strict"], ["--as-of", past], ["--as-known-at", past]] {
+        for judged in [&here[..], &batch] {
+            let why = refused(&[judged, &option].concat()).unwrap();
+            assert!(why.starts_with(&format!("{} ", option[0])) && why.contains("--at"), "{why}");
+        }
+        assert_eq!(refused(&[&asked[..], &option].concat()), None);
+    }
+    assert_eq!((refused(&here), refused(&batch)), (None, None));
+}
+
+#[test]
+fn an_option_that_the_lines_of_a_batch_say_is_refused_beside_it_by_its_name() {
+    for option in options() {
+        let words: Vec<&str> =
+            ["--batch", "questions"].into_iter().chain(option.iter().map(String::as_str)).collect();
+        assert!(refused(&words).is_some_and(|why| why.contains(&option[0])), "{option:?}");
+    }
 }
