@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
-use revocast_tests::root;
+use revocast_tests::{program, root};
 
 fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -94,5 +95,30 @@ fn every_alert_has_its_chapter_in_the_runbook() {
     assert_eq!(named.len(), alerts.matches("- alert:").count());
     for chapter in named {
         assert!(chapters.contains(chapter), "{chapter} is not among {chapters:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_a_validator_with_3_and_its_last_line_names_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("validator.toml");
+    for (text, key) in [
+        ("", "policies"),
+        ("[policies.default]\nanchors = []", "policies.default.anchors"),
+        ("[policies.default]\nanchors = ['missing.crt']", "policies.default.anchors: missing.crt"),
+        ("certificates = 7", "certificates"),
+        ("leese = '1m'", "leese"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        for more in [&[][..], &["--show-config"]] {
+            let words = ["validator", "run", "--config", "validator.toml"];
+            let mut command = Command::new(program());
+            let ended = command.args(words).args(more).current_dir(folder.path()).output().unwrap();
+            let said = String::from_utf8(ended.stderr).unwrap();
+            let last = said.lines().last().unwrap_or_default();
+            assert_eq!(ended.status.code(), Some(3), "{text:?}: {said}");
+            assert!(last.contains("validator.toml") && last.contains(key), "{text:?}: {said}");
+            assert!(ended.stdout.is_empty(), "{text:?}");
+        }
     }
 }

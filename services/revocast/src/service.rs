@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use revocast_daemon::{Context, Ended, LogFormat, load, run, show, start_logs};
+use revocast_daemon::{ConfigError, Context, Ended, LogFormat, load, run, show, start_logs};
+use revocast_validator::ValidatorConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -75,31 +76,34 @@ pub(crate) struct RunArgs {
 
 pub(crate) fn authority(verb: AuthorityVerb, output: &Output) -> Result<Exit, Failure> {
     let AuthorityVerb::Run(args) = verb;
-    serve("authority", &args, output, revocast_authority::run)
+    serve("authority", &args, output, |_| Ok(()), revocast_authority::run)
 }
 
 pub(crate) fn validator(verb: ValidatorVerb, output: &Output) -> Result<Exit, Failure> {
     match verb {
-        ValidatorVerb::Run(args) => serve("validator", &args, output, revocast_validator::run),
+        ValidatorVerb::Run(args) => {
+            serve("validator", &args, output, ValidatorConfig::check, revocast_validator::run)
+        }
         ValidatorVerb::Unsubscribe(args) => unsubscribe::run(&args, output),
     }
 }
 
 pub(crate) fn repository(verb: RepositoryVerb, output: &Output) -> Result<Exit, Failure> {
     let RepositoryVerb::Run(args) = verb;
-    serve("repository", &args, output, revocast_repository::run)
+    serve("repository", &args, output, |_| Ok(()), revocast_repository::run)
 }
 
 pub(crate) fn watcher(verb: WatcherVerb, output: &Output) -> Result<Exit, Failure> {
     let WatcherVerb::Run(args) = verb;
-    serve("watcher", &args, output, revocast_watcher::run)
+    serve("watcher", &args, output, |_| Ok(()), revocast_watcher::run)
 }
 
-/// Loads a service's configuration, shows it or runs the service with it.
+/// Loads a service's configuration, looks with `check` whether it can be meant, shows it or runs the service with it.
 pub(crate) fn serve<C, F, E>(
     name: &str,
     args: &RunArgs,
     output: &Output,
+    check: impl FnOnce(&C) -> Result<(), String>,
     service: impl FnOnce(C, Context) -> F,
 ) -> Result<Exit, Failure>
 where
@@ -108,6 +112,7 @@ where
     E: std::fmt::Display,
 {
     let config: C = load(args.config.as_deref(), LISTS).map_err(Failure::usage)?;
+    check(&config).map_err(|why| Failure::usage(ConfigError::Wrong { file: args.config.clone(), why }))?;
     if args.show_config {
         let text = show(&config).map_err(Failure::io)?;
         output.result(&config, || text.trim_end().to_owned());

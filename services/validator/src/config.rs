@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use revocast_bus::BusConfig;
 use revocast_daemon::{DoorConfig, RequestLimits};
-use revocast_fetch::FetchConfig;
-use revocast_messages::{Instance, Payload};
+use revocast_fetch::{FetchConfig, Fetcher};
+use revocast_messages::{Instance, Payload, SubscriptionRequest, WatchRequest};
 use revocast_pki::identity::IssuerId;
+use revocast_store::read_certificates;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
@@ -18,7 +20,7 @@ use crate::doors::events::EventsConfig;
 use crate::freshness::FreshnessConfig;
 use crate::paths::PathsConfig;
 use crate::polling::PollingConfig;
-use crate::question::DiscoveryConfig;
+use crate::question::{DiscoveryConfig, Policies, PolicyError};
 use crate::state::{HistoryConfig, SMALL};
 use crate::watch::WatchConfig;
 
@@ -126,6 +128,137 @@ impl Default for ValidatorConfig {
     }
 }
 
+/// URL schemes by which a broker is reached.
+const BUS_SCHEMES: [&str; 4] = ["nats", "tls", "ws", "wss"];
+
+impl ValidatorConfig {
+    /// Fails with the key whose value no validator can run by, and why. The files of certificates are read.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_policies()?;
+        read_certificates(&self.certificates).map_err(|error| format!("certificates: {error}"))?;
+        self.check_bridges()?;
+        check_bus("bus", &self.bus)?;
+        for (key, lease, longest_s) in [
+            ("lease", self.lease, SubscriptionRequest::MAX_LEASE_S),
+            ("watch.longest_lease", self.watch.longest_lease, WatchRequest::MAX_LEASE_S),
+        ] {
+            check_lease(key, lease, longest_s)?;
+        }
+        if let Some((key, _)) = self.durations().into_iter().find(|(_, duration)| duration.is_zero()) {
+            return Err(format!("{key}: a duration of zero cannot be meant"));
+        }
+        if let Some((key, _)) = self.counts().into_iter().find(|(_, count)| *count == 0) {
+            return Err(format!("{key}: zero cannot be meant"));
+        }
+        Fetcher::new(self.fetch.clone()).map(drop).map_err(|error| format!("fetch: {error}"))
+    }
+
+    fn check_policies(&self) -> Result<(), String> {
+        if self.policies.is_empty() {
+            return Err("policies: there is none, and whom to believe has no default".into());
+        }
+        for (name, policy) in &self.policies {
+            // One by one, so that it is known whose file cannot be read.
+            let alone = BTreeMap::from([(name.clone(), policy.clone())]);
+            Policies::read(&alone, name)
+                .map_err(|error| format!("policies.{name}.{}: {error}", policy.key_of(&error)))?;
+            for (key, age) in [("max_crl_age", policy.max_crl_age), ("fresh_within", policy.fresh_within)] {
+                if age.is_some_and(|age| age.is_zero()) {
+                    return Err(format!("policies.{name}.{key}: under zero nothing would ever be valid"));
+                }
+            }
+        }
+        if !self.policies.contains_key(&self.default_policy) {
+            return Err(format!("default_policy: {:?} is not among the policies", self.default_policy));
+        }
+        Ok(())
+    }
+
+    fn check_bridges(&self) -> Result<(), String> {
+        for (n, bridge) in self.bridges.iter().enumerate() {
+            let key = format!("bridges.{}", bridge.domain);
+            if self.bridges.iter().take(n).any(|other| other.domain == bridge.domain) {
+                return Err(format!("{key}: two bridges lead to one domain"));
+            }
+            check_bus(&format!("{key}.bus"), &bridge.bus)?;
+            check_lease(
+                &format!("{key}.longest_lease"),
+                bridge.longest_lease,
+                SubscriptionRequest::MAX_LEASE_S,
+            )?;
+            if bridge.reassert.is_zero() {
+                return Err(format!("{key}.reassert: a duration of zero cannot be meant"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Durations by which nothing would ever be done, or nothing else. Others may be zero: a pause, or a memory.
+    fn durations(&self) -> Vec<(&'static str, Duration)> {
+        let mut durations = vec![
+            ("question_deadline", self.question_deadline),
+            ("http.header_deadline", self.http.header_deadline),
+            ("requests.body_deadline", self.requests.body_deadline),
+            ("events.keep_alive", self.events.keep_alive),
+            ("freshness.probe", self.freshness.probe),
+            ("freshness.degraded_after", self.freshness.degraded_after),
+            ("polling.interval", self.polling.interval),
+            ("polling.idle_interval", self.polling.idle_interval),
+            ("fetch.connect_deadline", self.fetch.connect_deadline),
+            ("fetch.first_byte_deadline", self.fetch.first_byte_deadline),
+            ("fetch.idle_deadline", self.fetch.idle_deadline),
+            ("fetch.total_deadline", self.fetch.total_deadline),
+            ("fetch.rate_window", self.fetch.rate_window),
+        ];
+        durations.extend(self.http.tls.as_ref().map(|tls| ("http.tls.reload", tls.reload)));
+        durations
+    }
+
+    /// How many at once, and how much at all: with none nothing would ever be done.
+    fn counts(&self) -> [(&'static str, usize); 8] {
+        [
+            ("concurrent_notices", self.concurrent_notices),
+            ("concurrent_questions", self.concurrent_questions),
+            ("acquire.concurrent", self.acquire.concurrent),
+            ("discovery.concurrent", self.discovery.concurrent),
+            ("http.connections", self.http.connections),
+            ("requests.at_once", self.requests.at_once),
+            ("max_crl_bytes", self.max_crl_bytes),
+            ("fetch.max_bytes", self.fetch.max_bytes),
+        ]
+    }
+}
+
+/// Leases travel in whole seconds.
+fn check_lease(key: &str, lease: Duration, longest_s: u32) -> Result<(), String> {
+    if lease < Duration::from_secs(1) || lease > Duration::from_secs(longest_s.into()) {
+        return Err(format!("{key}: 1 s to {longest_s} s can be meant"));
+    }
+    Ok(())
+}
+
+fn check_bus(key: &str, bus: &BusConfig) -> Result<(), String> {
+    if bus.servers.is_empty() {
+        return Err(format!("{key}.servers: there is none"));
+    }
+    for server in &bus.servers {
+        // Without a scheme it is `nats`.
+        let url = if server.contains("://") { server.clone() } else { format!("nats://{server}") };
+        let url = Url::parse(&url).map_err(|error| format!("{key}.servers: {server:?}: {error}"))?;
+        if !BUS_SCHEMES.contains(&url.scheme()) {
+            let known = BUS_SCHEMES.join(", ");
+            return Err(format!("{key}.servers: {server:?}: the scheme is none of {known}"));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(format!("{key}.servers: {server:?}: no server is named"));
+        }
+    }
+    if bus.tls_certificate.is_some() != bus.tls_key.is_some() {
+        return Err(format!("{key}.tls_certificate: it goes together with tls_key"));
+    }
+    Ok(())
+}
+
 /// Whose notices are subscribed to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -191,6 +324,17 @@ impl Default for PolicyConfig {
     }
 }
 
+impl PolicyConfig {
+    /// The key whose value is wrong.
+    fn key_of(&self, error: &PolicyError) -> &'static str {
+        match error {
+            PolicyError::Oid { text, .. } if self.eku.as_ref() == Some(text) => "eku",
+            PolicyError::Oid { .. } => "policies",
+            PolicyError::File(_) | PolicyError::NoAnchor(_) | PolicyError::NoDefault(_) => "anchors",
+        }
+    }
+}
+
 /// How revocation counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -209,6 +353,8 @@ mod tests {
     use std::path::Path;
 
     use revocast_daemon::{load, show};
+    use revocast_pki::asn1::Time;
+    use revocast_pki::mint::{CertificateTemplate, KeyKind, SigningKey, name};
 
     use super::*;
 
@@ -227,6 +373,96 @@ mod tests {
                 text.lines().any(|line| line.starts_with(&format!("{key} = "))),
                 "{key} is not in the sample"
             );
+        }
+    }
+    /// What is said of a configuration, in which ROOT is a file that is there. Its policy may be left out.
+    fn checked(text: &str) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let (subject, key) = (name("CN=Root").unwrap(), SigningKey::generate(KeyKind::Ed25519).unwrap());
+        let validity = (Time::from_unix(0), Time::from_unix(1));
+        let root = CertificateTemplate::ca(subject.clone(), key.spki(), &[1], validity);
+        let (anchor, file) = (folder.path().join("root.crt"), folder.path().join("validator.toml"));
+        std::fs::write(&anchor, root.sign(&subject, &key).unwrap()).unwrap();
+        let policy = if text.contains("policies") { "" } else { "\n[policies.default]\nanchors = ['ROOT']" };
+        let text = format!("{text}{policy}").replace("ROOT", anchor.to_str().unwrap());
+        std::fs::write(&file, text).unwrap();
+        load::<ValidatorConfig>(Some(&file), &[]).unwrap().check()
+    }
+
+    #[test]
+    fn a_value_that_no_validator_can_run_by_is_refused_with_its_key() {
+        for (text, key) in [
+            ("policies = {}", "policies"),
+            ("[policies.default]", "policies.default.anchors"),
+            ("[policies.default]\nanchors = []", "policies.default.anchors"),
+            ("[policies.default]\nanchors = ['missing.crt']", "policies.default.anchors"),
+            ("[policies.default]\nanchors = ['ROOT']\neku = 'x'", "policies.default.eku"),
+            ("[policies.default]\nanchors = ['ROOT']\npolicies = ['x']", "policies.default.policies"),
+            ("[policies.default]\nanchors = ['ROOT']\nmax_crl_age = '0s'", "policies.default.max_crl_age"),
+            ("[policies.default]\nanchors = ['ROOT']\nfresh_within = '0s'", "policies.default.fresh_within"),
+            ("[policies.other]\nanchors = ['ROOT']", "default_policy"),
+            ("default_policy = 'other'", "default_policy"),
+            ("certificates = ['missing.crt']", "certificates"),
+            ("lease = '0s'", "lease"),
+            ("lease = '999ms'", "lease"),
+            ("lease = '25h'", "lease"),
+            ("question_deadline = '0s'", "question_deadline"),
+            ("concurrent_notices = 0", "concurrent_notices"),
+            ("concurrent_questions = 0", "concurrent_questions"),
+            ("max_crl_bytes = 0", "max_crl_bytes"),
+            ("acquire.concurrent = 0", "acquire.concurrent"),
+            ("discovery.concurrent = 0", "discovery.concurrent"),
+            ("http.connections = 0", "http.connections"),
+            ("http.header_deadline = '0s'", "http.header_deadline"),
+            ("http.tls = { certificate = 'a', key = 'b', reload = '0s' }", "http.tls.reload"),
+            ("requests.at_once = 0", "requests.at_once"),
+            ("requests.body_deadline = '0s'", "requests.body_deadline"),
+            ("events.keep_alive = '0s'", "events.keep_alive"),
+            ("freshness.probe = '0s'", "freshness.probe"),
+            ("freshness.degraded_after = '0s'", "freshness.degraded_after"),
+            ("polling.interval = '0s'", "polling.interval"),
+            ("polling.idle_interval = '0s'", "polling.idle_interval"),
+            ("watch.longest_lease = '0s'", "watch.longest_lease"),
+            ("watch.longest_lease = '86401s'", "watch.longest_lease"),
+            ("fetch.connect_deadline = '0s'", "fetch.connect_deadline"),
+            ("fetch.first_byte_deadline = '0s'", "fetch.first_byte_deadline"),
+            ("fetch.idle_deadline = '0s'", "fetch.idle_deadline"),
+            ("fetch.total_deadline = '0s'", "fetch.total_deadline"),
+            ("fetch.rate_window = '0s'", "fetch.rate_window"),
+            ("fetch.max_bytes = 0", "fetch.max_bytes"),
+            ("fetch.negative_ttl = '31days'", "fetch: negative_ttl"),
+            ("fetch.tls_authorities = 'missing.pem'", "fetch: the authorities"),
+            ("bus.servers = []", "bus.servers"),
+            ("bus.servers = ['http://broker:4222']", "bus.servers"),
+            ("bus.servers = ['nats://']", "bus.servers"),
+            ("bus.tls_key = 'key.pem'", "bus.tls_certificate"),
+            ("[[bridges]]\nlongest_lease = '0s'", "bridges.other.longest_lease"),
+            ("[[bridges]]\nreassert = '0s'", "bridges.other.reassert"),
+            ("[[bridges]]\nbus.servers = ['ftp://broker']", "bridges.other.bus.servers"),
+            ("[[bridges]]\n[[bridges]]", "bridges.other"),
+        ] {
+            let why = checked(text).expect_err(text);
+            assert!(why.strip_prefix(key).is_some_and(|rest| rest.starts_with([':', ' '])), "{text}: {why}");
+            assert!(!text.contains("missing") || why.contains("missing"), "the file is named: {why}");
+        }
+    }
+
+    #[test]
+    fn zero_is_taken_where_it_means_something() {
+        for text in [
+            "",
+            "lease = '1s'",
+            "watch = { max_watched = 0, longest_lease = '1day' }",
+            "history.keep = '0s'",
+            "paths = { cache_bytes = 0, told_per_second = 0, judged_per_second = 0 }",
+            "polling = { lately = '0s', before_next_update = '0s', host_gap = '0s', patience = '0s' }",
+            "discovery = { rounds = 0, remember = '0s' }",
+            "fetch = { minimum_rate = 0, negative_ttl = '0s', backoff_base = '0s', retry_after_ceiling = '0s' }",
+            "events.listeners = 0",
+            "bus.servers = ['127.0.0.1:4222', 'tls://broker', 'ws://broker', 'wss://broker']",
+            "[[bridges]]",
+        ] {
+            assert_eq!(checked(text), Ok(()), "{text}");
         }
     }
 }
