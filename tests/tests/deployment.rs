@@ -122,3 +122,35 @@ fn a_wrong_configuration_ends_a_validator_with_3_and_its_last_line_names_file_an
         }
     }
 }
+
+#[test]
+fn a_file_that_is_missing_ends_a_verb_with_4_and_a_word_that_is_wrong_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| std::fs::write(folder.path().join(path), text).unwrap();
+    for path in ["empty", "wrong", "unreadable/a.json"] {
+        std::fs::create_dir_all(folder.path().join(path)).unwrap();
+    }
+    write("wrong/a.json", "{");
+    write("file", "");
+    // Nobody listens there: whoever gets as far as asking the broker ends with 4, too.
+    let nowhere = "nats://127.0.0.1:1";
+    for (words, code, said) in [
+        (&["nats", "apply", "--streams", "missing", "--nats", nowhere][..], 4, "missing: "),
+        (&["nats", "check", "--streams", "file", "--nats", nowhere], 4, "file: "),
+        (&["nats", "check", "--streams", "unreadable", "--nats", nowhere], 4, "unreadable/a.json: "),
+        (&["nats", "apply", "--streams", "empty", "--nats", nowhere], 3, "empty: "),
+        (&["nats", "apply", "--streams", "wrong", "--nats", nowhere], 3, "a.json"),
+        (&["nats", "apply", "--nats", nowhere], 4, nowhere),
+        (&["nats", "apply", "--nats", "http://x"], 3, "http://x"),
+        (&["nats", "check", "--nats", "nats://n1,nats://"], 3, "nats://"),
+        (&["status", "--nats", "http://x"], 3, "http://x"),
+        (&["notices", "replay", "file", "--into", "http://x"], 3, "http://x"),
+        (&["cert", "check", "--cert", "missing", "--validator", "any", "--nats", "http://x"], 3, "http://x"),
+        (&["cert", "check", "--cert", "missing", "--validator", "any", "--nats", nowhere], 4, "missing: "),
+    ] {
+        let ended = Command::new(program()).args(words).current_dir(folder.path()).output().unwrap();
+        let printed = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{words:?}: {printed}");
+        assert!(printed.contains(said), "{words:?}: {printed}");
+    }
+}

@@ -17,6 +17,7 @@ pub(crate) struct BusArgs {
         value_name = "URL",
         env = "REVOCAST_NATS",
         value_delimiter = ',',
+        value_parser = server,
         default_value = "nats://127.0.0.1:4222"
     )]
     servers: Vec<String>,
@@ -72,6 +73,21 @@ impl BusArgs {
         }
         Bus::connect(&config, "revocast/cli").await.map_err(Failure::io)
     }
+}
+
+/// URL schemes by which a broker is reached.
+const SCHEMES: [&str; 4] = ["nats", "tls", "ws", "wss"];
+
+/// The URL of a broker's server; without a scheme it is `nats`.
+pub(crate) fn server(text: &str) -> Result<String, String> {
+    let (scheme, place) = text.split_once("://").unwrap_or(("nats", text));
+    if !SCHEMES.contains(&scheme) {
+        return Err(format!("the scheme is none of {}", SCHEMES.join(", ")));
+    }
+    if place.is_empty() {
+        return Err("no server is named".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// Runs a verb that talks to the network.

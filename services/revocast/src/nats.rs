@@ -89,12 +89,12 @@ fn sentences(differences: &[Difference]) -> String {
 
 fn declarations(folder: Option<&Path>) -> Result<Vec<Declaration>, Failure> {
     let Some(folder) = folder else { return Ok(built_in()) };
-    let unreadable = |error| Failure::usage(format!("{}: {error}", folder.display()));
+    let unreadable = |path: &Path, error| Failure::io(format!("{}: {error}", path.display()));
     let mut declarations = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let path = entry.map_err(|error| unreadable(folder, error))?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
             declarations
                 .push(Declaration::parse(&path.display().to_string(), &text).map_err(Failure::usage)?);
         }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{dry, interrupted};
-use crate::bus::{BusArgs, block_on};
+use crate::bus::{BusArgs, block_on, server};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -41,7 +41,7 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     bus: BusArgs,
     /// URL of the broker that it is played into, instead of --nats.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server)]
     into: Option<String>,
     /// As fast as it happened, so many times as fast, or without a pause.
     #[arg(long, value_name = "original|N|instant", default_value = "original")]
