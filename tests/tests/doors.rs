@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 
 use async_nats::HeaderMap;
 use data_encoding::BASE64;
+use revocast_client::{client_name, watch};
+use revocast_messages::{WatchInterest, WatchRequest};
 use revocast_tests::{
-    EventStream, Fleet, HttpAnswer, Schemas, ServerEvent, eventually, free_address, http, http_get,
+    DEADLINE, EventStream, Fleet, HttpAnswer, Schemas, ServerEvent, eventually, free_address, http, http_get,
     sha256_hex,
 };
 use serde_json::{Value, json};
@@ -254,11 +256,56 @@ async fn events_are_told_as_they_happen_to_so_many_and_end_with_the_validator() 
 }
 
 async fn next_receipt(events: &mut EventStream) -> ServerEvent {
+    next_of(events, "receipt").await
+}
+
+async fn next_of(events: &mut EventStream, name: &str) -> ServerEvent {
     loop {
         let event = events.next().await.unwrap();
-        if event.event == "receipt" {
+        if event.event == name {
             return event;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_watched_verdict_that_changes_and_a_certificate_that_is_published_are_events_as_the_document_says()
+{
+    let (fleet, address) = opened("").await;
+    let asker = Asker { fleet: &fleet, address };
+    let document = http_get(address, "/openapi.json").await.unwrap().json();
+    let mut documented = Documented { document: &document, seen: BTreeSet::new() };
+    let mut events = EventStream::open(address, "/v1/events", &[]).await.unwrap();
+
+    let leaf = asker.certificate("leaf.crt");
+    let request = WatchRequest {
+        client: client_name(),
+        certificate: leaf.clone().into(),
+        intermediates: Vec::new(),
+        options: Default::default(),
+        interest: WatchInterest::Start { lease_s: 60 },
+    };
+    let bus = fleet.nats.bus("client").await;
+    let watching = watch(&bus, request, DEADLINE).await.unwrap();
+    let first = next_of(&mut events, "verdict").await.data;
+    revoke(&fleet, "leaf");
+    let changed = next_of(&mut events, "verdict").await.data;
+    for (told, outcome, before) in [(&first, "valid", Value::Null), (&changed, "revoked", json!("valid"))] {
+        documented.hold_event(told);
+        assert_eq!(told["watch"], watching.current().watch.to_string(), "{told}");
+        assert_eq!((&told["event"], &told["certificate"]), (&json!("verdict"), &json!(sha256_hex(&leaf))));
+        assert_eq!((&told["outcome"], &told["before"]), (&json!(outcome), &before), "{told}");
+        assert_eq!((&told["policy"], &told["validator"]), (&json!("default"), &json!("v1")), "{told}");
+    }
+    watching.stop().await.unwrap();
+
+    fleet.json(&["ca", "init", "foreign", "--subject", "CN=Foreign,O=Elsewhere", "--out", "foreign.crt"]);
+    let learned = next_of(&mut events, "learned").await.data;
+    documented.hold_event(&learned);
+    assert_eq!(learned["event"], "learned");
+    assert_eq!(learned["certificate"], sha256_hex(&asker.certificate("foreign.crt")));
+    for name in ["subject", "issued_by"] {
+        assert!(learned[name].as_str().unwrap().contains("CN=Foreign"), "{learned}");
     }
 }
 
