@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use revocast_bus::Bus;
 use revocast_messages::{
-    Answer, CrlNotice, Judgement, Message, Origin, Outcome, PathElement, PathShare, Question, Role, decode,
-    encode, headers, subjects,
+    Answer, CrlNotice, Judgement, Message, Origin, Outcome, PathElement, PathShare, Question,
+    QuestionOptions, Role, decode, encode, headers, subjects,
 };
-use revocast_pki::asn1::Time;
+use revocast_pki::asn1::{Oid, Time};
 use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CertId, PolicyId};
@@ -25,6 +25,9 @@ use revocast_pki::path::{Anchor, Anchors, Requirements};
 use revocast_tests::{Fleet, eventually, free_address, http_get};
 
 const DAY: i64 = 86_400;
+/// Purposes (RFC 5280 4.2.1.12).
+const SERVER_AUTH: &str = "1.3.6.1.5.5.7.3.1";
+const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
 
 /// Validators read the system's clock.
 fn now() -> Time {
@@ -46,9 +49,14 @@ impl Holder {
     }
 
     fn leaf(&self, subject: &str) -> Certificate {
+        self.leaf_with(subject, |_| {})
+    }
+
+    fn leaf_with(&self, subject: &str, bend: impl FnOnce(&mut CertificateTemplate)) -> Certificate {
         let leaf = Holder::new(subject, Some(self), |template| {
             template.basic_constraints = None;
             template.key_usage = None;
+            bend(template);
         });
         leaf.certificate
     }
@@ -248,6 +256,76 @@ async fn a_lying_sharer_changes_no_verdict_and_is_counted() {
         (ask(&bus, "v1", &about(&honest)).await?.outcome == Outcome::Valid).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_shared_path_that_fails_a_policy_of_the_validators_own_is_refused_and_changes_no_verdict() {
+    let mut fleet = Fleet::start().await;
+    let root = Holder::root("CN=Root");
+    let issuing = root.ca("CN=Issuing", |_| {});
+    // A sound path, whose certificates are for clients and assert no policy.
+    let leaf = issuing.leaf_with("CN=client", |template| {
+        template.extended_key_usage = vec![Oid::encode(CLIENT_AUTH).unwrap()];
+    });
+    std::fs::write(fleet.path("root.crt"), root.certificate.der()).unwrap();
+    std::fs::write(fleet.path("issuing.crt"), issuing.certificate.der()).unwrap();
+    let strict = |name: &str, key: &str| {
+        let anchor = fleet.path("root.crt");
+        format!("[policies.{name}]\nanchors = [{anchor:?}]\n{key}\n")
+    };
+    let more = strict("servers", "eku = 'serverAuth'") + &strict("explicit", "explicit_policy = true");
+    let v1 = start_validator(&mut fleet, "v1", &format!("certificates = ['issuing.crt']\n{more}"));
+    let bus = fleet.nats.bus("mallory").await;
+    for holder in [&root, &issuing] {
+        holder.tell_crl(&bus).await;
+    }
+    let under = |policy: Option<&str>, eku: Option<&str>| {
+        let options = QuestionOptions {
+            policy: policy.map(str::to_owned),
+            eku: eku.map(str::to_owned),
+            ..QuestionOptions::default()
+        };
+        Question { options, ..about(&leaf) }
+    };
+    let judged = async || {
+        let mut outcomes = Vec::new();
+        for (policy, eku) in [
+            (None, None),
+            (None, Some("clientAuth")),
+            (None, Some("serverAuth")),
+            (Some("servers"), None),
+            (Some("explicit"), None),
+        ] {
+            outcomes.push(ask(&bus, "v1", &under(policy, eku)).await?.outcome);
+        }
+        Some(outcomes)
+    };
+    let (good, bad) = (Outcome::Valid, Outcome::Invalid);
+    let expected = vec![good, good, bad, bad, bad];
+    // Its CRLs are here before the path is told: nothing is put off.
+    eventually("v1 judges by its own policies", async || (judged().await? == expected).then_some(())).await;
+
+    let anchors: Anchors = [Anchor::from_certificate(root.certificate.clone())].into_iter().collect();
+    let plain = Requirements::default;
+    for (n, requirements) in [
+        Requirements { purpose: Some(SERVER_AUTH.parse().unwrap()), ..plain() },
+        Requirements { explicit_policy: true, ..plain() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let liar = Liar { bus: &bus, policy: requirements.policy_id(&anchors.digest()) };
+        liar.tell(&liar.share(&[&leaf, &issuing.certificate])).await;
+        at_least(v1, &share("refused"), n as u64 + 1).await;
+    }
+    assert_eq!(judged().await, Some(expected));
+    assert_eq!(counted(v1, &share("kept")).await, Some(0));
+    // Under a policy that it satisfies the same path is taken.
+    let another = issuing.leaf("CN=another");
+    let honest = Liar { bus: &bus, policy: plain().policy_id(&anchors.digest()) };
+    honest.tell(&honest.share(&[&another, &issuing.certificate])).await;
+    at_least(v1, &share("kept"), 1).await;
+    assert_eq!(counted(v1, &share("refused")).await, Some(2));
 }
 
 /// An authority with a root and an issuing CA, validators v1 to vn that know both, and where these are asked.
