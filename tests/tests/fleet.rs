@@ -9,13 +9,15 @@
 use std::time::Duration;
 
 use revocast_bus::{Bus, Headers};
+use revocast_fleet::Publisher;
 use revocast_messages::subjects::Subject;
 use revocast_messages::{CrlNotice, Role, decode, encode, subjects};
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, Digest, ScopeId};
 use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey};
 use revocast_pki::name::Name;
-use revocast_tests::{Fleet, eventually, free_address};
+use revocast_tests::{Fleet, PlainServer, ValidatorProcess, World, eventually, free_address};
+use rusqlite::Connection;
 use serde_json::Value;
 
 /// An authority, a leaf, and validators v1 to vn that enforce what there is.
@@ -298,4 +300,54 @@ async fn post(port: u16, path: &str, body: &[u8]) -> Option<String> {
     let mut answer = Vec::new();
     tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.ok()?.ok()?;
     Some(String::from_utf8(answer).ok()?.split_once("\r\n\r\n")?.1.to_owned())
+}
+
+/// What the audit record says of each apply of a CA's CRLs, the oldest first: number, digest, who told it, whence it came,
+/// how many entries came and went.
+type Audited = (String, String, String, String, u32, u32);
+
+fn audited(validator: &ValidatorProcess, crl: &Crl, notice: &CrlNotice) -> Vec<Audited> {
+    let journal = Connection::open(validator.state().join("journal.db")).unwrap();
+    let sql = "SELECT number, digest, told_by, source, added, removed FROM audit
+               WHERE issuer = ?1 AND scope = ?2 AND kind = ?3 ORDER BY id";
+    let mut statement = journal.prepare(sql).unwrap();
+    let key = [notice.issuer.to_string(), notice.scope.to_string(), crl.kind().to_string()];
+    let rows = statement.query_map(key, |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn an_apply_leaves_a_record_of_who_told_whence_it_came_and_what_changed() {
+    let world = World::start().await;
+    let here = "repositories = ['http://127.0.0.1:']\n[fetch]\nallowed_networks = ['127.0.0.0/8']\n";
+    let mut validator = world.validator("v1", here);
+    validator.start();
+    let enforced = async |number: u64| {
+        eventually(&format!("CRL {number} is enforced"), async || {
+            (validator.enforces(&world.issuing).await? == Some(number)).then_some(())
+        })
+        .await;
+    };
+    // One within its notice, one in the object store, one that only a repository has.
+    let crls = [world.issuing.crl(1, 2), world.issuing.crl(2, 5), world.issuing.crl(3, 1)];
+    world.publish(&world.issuing, &crls[0]).await;
+    enforced(1).await;
+    let stored = CrlNotice { crl: None, ..world.issuing.notice(&crls[1]) };
+    let signer = world.issuing.certificate.spki();
+    Publisher::new(&world.bus, "world").await.publish_crl(&stored, crls[1].der(), signer).await.unwrap();
+    enforced(2).await;
+    let site = PlainServer::start(crls[2].der()).await;
+    let locations = vec![site.url("/ca.crl")];
+    world.tell(&CrlNotice { crl: None, locations, ..world.issuing.notice(&crls[2]) }).await;
+    enforced(3).await;
+
+    let told_by = stored.subject().to_string();
+    let expected = [("inline", 2, 0), ("object", 3, 0), ("repository", 0, 4)];
+    let expected = crls.iter().zip(expected).map(|(crl, (source, added, removed))| {
+        let number = crl.number().unwrap().to_string();
+        (number, crl.digest().to_string(), told_by.clone(), source.to_owned(), added, removed)
+    });
+    assert_eq!(audited(&validator, &crls[0], &stored), expected.collect::<Vec<_>>());
 }
