@@ -46,7 +46,7 @@ pub struct ValidatorConfig {
     pub repositories: Vec<String>,
     /// Whose notices it subscribes to.
     pub subscribe: Subscribe,
-    /// The payload that it wishes in notices.
+    /// The payload that it wishes in notices. Bridges go by it; whoever else speaks tells all subscribers alike.
     pub payload: Payload,
     /// How long a subscription lives without renewal; it is renewed at a third of it.
     #[serde(with = "humantime_serde")]
