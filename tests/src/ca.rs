@@ -67,20 +67,33 @@ impl TestCa {
 
     /// The certificate number `n` of those that it issued: on its CRLs of more than `n` entries.
     pub fn leaf(&self, n: u32) -> Certificate {
+        self.leaf_as(n, |_| {})
+    }
+
+    /// The same, bent.
+    pub fn leaf_as(&self, n: u32, bend: impl FnOnce(&mut CertificateTemplate)) -> Certificate {
         let key = SigningKey::generate(KeyKind::Ed25519).unwrap();
         let validity = (issued_at(), issued_at().plus(CERTIFICATE_LIFE));
         let subject = name(&format!("CN=leaf {n}")).unwrap();
-        let template = CertificateTemplate::new(subject, key.spki(), &serial(n), validity);
+        let mut template = CertificateTemplate::new(subject, key.spki(), &serial(n), validity);
+        bend(&mut template);
         Certificate::decode(template.sign(self.certificate.subject(), &self.key).unwrap()).unwrap()
     }
 
     /// Its CRL of this number, with this many entries.
     pub fn crl(&self, number: u64, entries: u32) -> Crl {
+        let all: Vec<_> = (0..entries).map(|n| (n, Reason::KeyCompromise)).collect();
+        self.crl_as(number, &all, |_| {})
+    }
+
+    /// Its CRL of this number, with these of its certificates on it, bent.
+    pub fn crl_as(&self, number: u64, listed: &[(u32, Reason)], bend: impl FnOnce(&mut CrlTemplate)) -> Crl {
         let at = issued_at().plus(i64::try_from(number).unwrap());
         let subject = self.certificate.subject().clone();
-        let template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(CRL_LIFE));
+        let mut template = CrlTemplate::new(subject, CrlNumber::from(number), at, at.plus(CRL_LIFE));
+        bend(&mut template);
         let entries =
-            (0..entries).map(|n| RevokedEntry::new(&serial(n), issued_at()).because(Reason::KeyCompromise));
+            listed.iter().map(|(n, reason)| RevokedEntry::new(&serial(*n), issued_at()).because(*reason));
         Crl::decode(template.sign(entries, &self.key).unwrap()).unwrap()
     }
 

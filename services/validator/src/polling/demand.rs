@@ -13,6 +13,7 @@ use revocast_daemon::{Clock, blocking};
 use revocast_messages::{Answer, Outcome, Question};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
+use revocast_pki::crl::Crl;
 use revocast_pki::identity::CrlKind;
 use revocast_pki::path::{self, Requirements, RevocationMode, Sources};
 use revocast_pki::revocation::CrlSet;
@@ -24,7 +25,7 @@ use super::targets::{Board, Came, Kept};
 use super::urls;
 use crate::places::{Place, Places};
 use crate::question::{Policies, intake};
-use crate::state::Live;
+use crate::state::{Enforced, Live};
 
 /// Questions that wait for a CRL at once; a quarter of those that are worked on at once by default.
 const MAX_WAITING: usize = 64;
@@ -210,6 +211,7 @@ impl Inner {
         let current = held.iter().filter(|enforced| {
             enforced.crl.kind() == CrlKind::Complete
                 && enforced.crl.next_update().is_some_and(|next_update| at <= next_update)
+                && !is_behind(&enforced.crl, &held)
         });
         let named = urls::of_certificate(certificate);
         current
@@ -280,11 +282,23 @@ impl Inner {
     /// Whether what the URL serves has come in another way.
     fn is_served(&self, wanted: &Wanted) -> bool {
         let now = Time::from_unix(self.clock.now_s());
-        self.live.enforced_of(&wanted.issuer).iter().any(|enforced| {
+        let held = self.live.enforced_of(&wanted.issuer);
+        held.iter().any(|enforced| {
             enforced.crl.next_update().is_some_and(|next_update| now <= next_update)
+                && !is_behind(&enforced.crl, &held)
                 && urls::serves(&wanted.url, &wanted.issuer, &enforced.crl)
         })
     }
+}
+
+/// Whether a delta that is held is based on a newer complete CRL than this one.
+fn is_behind(complete: &Crl, held: &[Enforced]) -> bool {
+    complete.kind() == CrlKind::Complete
+        && held.iter().any(|other| {
+            other.crl.kind() == CrlKind::Delta
+                && other.crl.distribution_point() == complete.distribution_point()
+                && other.crl.base_number() > complete.number()
+        })
 }
 
 /// Gives the place back and ends the flight, however the fetch ended.
