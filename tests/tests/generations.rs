@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use revocast_messages::{CertificateNotice, CrlNotice, Heartbeat, Message, encode, subjects};
+use revocast_messages::{CertificateNotice, CrlNotice, Heartbeat, Message, Question, encode, subjects};
 use revocast_tests::{TestCa, ValidatorProcess, World, eventually};
 
 async fn enforced(validator: &ValidatorProcess, ca: &TestCa, number: u64) {
@@ -78,6 +78,30 @@ async fn while_a_ca_rolls_its_key_over_the_crls_of_both_keys_are_enforced_in_the
     enforced(&validator, &new, 2).await;
     assert_eq!(outcome(&validator, &old, 4).await, "revoked");
     assert_eq!(outcome(&validator, &old, 5).await, "valid");
+}
+
+/// I13: a validator without the CRLs that its configuration requires says so, and takes no questions of the fleet.
+#[tokio::test]
+async fn without_a_required_issuers_crl_a_validator_is_not_ready_and_is_not_asked() {
+    let world = World::start().await;
+    let mut validator = world.validator("v1", &format!("required = ['{}']", world.issuing.issuer()));
+    validator.start();
+    enforced(&validator, &world.root, 1).await;
+    eventually("it follows the streams", async || {
+        (validator.readiness().await?.1 == ["required"]).then_some(())
+    })
+    .await;
+    assert_eq!(validator.readiness().await.map(|(ready, _)| ready), Some(false));
+    let question =
+        Question { certificates: vec![world.issuing.leaf(0).der().clone().into()], ..Question::default() };
+    let ask = async || {
+        let body = encode(&question).unwrap().into();
+        world.bus.ask("pki.validate", &Vec::new(), body, std::time::Duration::from_secs(5)).await
+    };
+    assert!(ask().await.is_err(), "nobody takes it");
+    world.publish(&world.issuing, &world.issuing.crl(1, 0)).await;
+    eventually("it is ready", async || validator.readiness().await?.0.then_some(())).await;
+    eventually("it takes questions", async || ask().await.ok()).await;
 }
 
 /// The same, as the next release would write it: its first octet is the version of the layout.

@@ -44,6 +44,8 @@ pub struct ValidatorConfig {
     /// URL prefixes of repositories that may be asked for what a notice names, besides the distribution points of
     /// known certificates.
     pub repositories: Vec<String>,
+    /// Issuers of each of whom a current complete CRL must be enforced for the validator to be ready.
+    pub required: Vec<IssuerId>,
     /// Whose notices it subscribes to.
     pub subscribe: Subscribe,
     /// The payload that it wishes in notices. Bridges go by it; whoever else speaks tells all subscribers alike.
@@ -102,6 +104,7 @@ impl Default for ValidatorConfig {
             default_policy: "default".into(),
             certificates: Vec::new(),
             repositories: Vec::new(),
+            required: Vec::new(),
             subscribe: Subscribe::All,
             payload: Payload::Full,
             lease: Duration::from_secs(60),

@@ -28,6 +28,7 @@ mod polling;
 mod question;
 mod recall;
 pub mod replay;
+mod required;
 mod run;
 mod state;
 mod subscribe;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::acquire::{Acquirer, Find};
 use crate::bridge::{self, Bridge, Home};
@@ -43,6 +43,7 @@ use crate::polling::{self, Board, Demand, Found, Telling};
 use crate::question::discover::{Discover, DiscoverParts, DiscoveryCounts, Learner};
 use crate::question::{Judge, Policies, PolicyError, history};
 use crate::recall::recall;
+use crate::required::Required;
 use crate::state::{Journal, JournalError, Live};
 use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
@@ -92,7 +93,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let positions = core.start_following(&walk, &mut tasks);
     core.start_upkeep(&walk, waiting, &mut tasks);
     paths::start(&mut tasks, &core.bus, &judge, &walk.events, offers, &core.config.paths);
-    let (subscriber, subscribing) = core.start_subscribing(walk);
+    let (subscriber, mut subscribing) = core.start_subscribing(walk);
     core.start_doors(&judge, acquirer, bridges, &mut tasks);
     let questions = Questions {
         judge,
@@ -102,7 +103,24 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     };
     let opening = open_nats_door(core.bus.clone(), questions, core.context.clone());
     let door = AbortOnDropHandle::new(tokio::spawn(opening));
-    core.context.stop.cancelled().await;
+    loop {
+        // Whatever goes on in a validator goes on until it is stopped. The rest is of use without a part that fails.
+        let ended = tokio::select! {
+            biased;
+            () = core.context.stop.cancelled() => break,
+            Some(ended) = tasks.join_next() => ended,
+            ended = &mut subscribing => {
+                subscribing = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
+                ended
+            }
+        };
+        if let Err(error) = ended {
+            let why =
+                format!("a part of the validator has failed, and is missing until it is restarted: {error}");
+            error!("{why}");
+            core.context.health.degraded("failed", why);
+        }
+    }
     if let Ok(Some(service)) = door.await {
         service.stop().await;
     }
@@ -132,6 +150,7 @@ struct Core {
     fetcher: Fetcher,
     elsewhere: Elsewhere,
     debts: Arc<Debts>,
+    required: Required,
     /// A question brought a certificate that debts may wait for.
     adopted: Arc<Notify>,
     freshness: Freshness,
@@ -165,12 +184,15 @@ impl Core {
             let why = "answering from the store; the notice streams were not read yet";
             context.health.degraded("broker", why);
         }
+        let required = Required::new(&config.required, &policies, &live, &context.health, &context.clock);
+        required.look();
         let bus =
             Bus::connect_eventually(&config.bus, &format!("revocast/validator/{}", config.instance)).await?;
         let fetcher = Fetcher::new(config.fetch.clone())?;
         Ok(Core {
             elsewhere: Elsewhere::new(&bus, fetcher.clone()),
             debts: Arc::default(),
+            required,
             adopted: Arc::default(),
             freshness: Freshness::new(&config.freshness),
             board: Arc::new(Board::new(&config.polling)),
@@ -340,6 +362,7 @@ impl Core {
         });
         tasks.spawn(history::sweep(self.journal.clone(), self.context.clock.clone()));
         tasks.spawn(persist::forget(self.journal.clone()));
+        tasks.spawn(self.required.clone().show());
         tasks.spawn(withheld::show(self.live.clone(), self.context.health.clone()));
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
         tasks.spawn(async move { aside::publish(waiting, &bus, &instance).await });
