@@ -420,6 +420,29 @@ async fn a_panic_beside_the_runtime_puts_the_notice_aside_and_is_no_debt() {
     a_panic_costs_the_one_notice("verify-by:3", 2).await;
 }
 
+/// What goes on beside the notices is missed and told when it fails, and takes nothing else along.
+#[tokio::test]
+async fn a_part_of_a_validator_that_panics_is_told_by_readiness_and_the_rest_goes_on() {
+    let world = World::start().await;
+    let mut validator = world.validator("v1", "");
+    validator.start_panicking("forget");
+    for number in 1..=3 {
+        world.publish(&world.issuing, &world.issuing.crl(number, 1)).await;
+        eventually("the CRL is enforced", async || {
+            (validator.enforces(&world.issuing).await? == Some(number)).then_some(())
+        })
+        .await;
+        if number == 2 {
+            eventually("what is superseded is not removed any more", async || {
+                validator.readiness().await?.1.contains(&"failed".to_owned()).then_some(())
+            })
+            .await;
+        }
+    }
+    let (ready, reasons) = validator.readiness().await.unwrap();
+    assert!(ready, "{reasons:?}");
+}
+
 /// I12: wherever a panic comes from, the checkpoint does not wait for it for ever.
 async fn a_panic_costs_the_one_notice(at: &str, which: u64) {
     let world = World::start().await;
