@@ -30,6 +30,7 @@ mod recall;
 pub mod replay;
 mod required;
 mod run;
+mod stale;
 mod state;
 mod subscribe;
 mod watch;

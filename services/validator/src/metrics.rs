@@ -43,6 +43,8 @@ pub(crate) struct Counts {
     pub crl_number: Gauge,
     /// nextUpdate enforced, seconds since the epoch.
     pub crl_next_update: Gauge,
+    /// 1 where what is enforced is past its nextUpdate, else 0.
+    pub crl_stale: Gauge,
 }
 
 impl Counts {
@@ -67,6 +69,8 @@ impl Counts {
                 "x509_crl_next_update",
                 "nextUpdate of the CRL that is enforced, seconds since the epoch",
             ),
+            crl_stale: metrics
+                .gauge("x509_crl_stale", "1 while the CRL that is enforced is past its nextUpdate, else 0"),
         };
         counts.begin();
         counts

@@ -47,7 +47,7 @@ use crate::required::Required;
 use crate::state::{Journal, JournalError, Live};
 use crate::subscribe::Subscriber;
 use crate::watch::{self, WatchCounts, Watches};
-use crate::withheld;
+use crate::{stale, withheld};
 
 /// Why the service ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -363,6 +363,7 @@ impl Core {
         tasks.spawn(history::sweep(self.journal.clone(), self.context.clock.clone()));
         tasks.spawn(persist::forget(self.journal.clone()));
         tasks.spawn(self.required.clone().show());
+        tasks.spawn(stale::show(self.live.clone(), self.counts.clone(), self.context.clock.clone()));
         tasks.spawn(withheld::show(self.live.clone(), self.context.health.clone()));
         let (bus, instance) = (self.bus.clone(), self.config.instance.clone());
         tasks.spawn(async move { aside::publish(waiting, &bus, &instance).await });
