@@ -167,16 +167,20 @@ impl Following {
                 }
             };
             let _ = tokio::time::timeout(HEADS_PATIENCE, settled).await;
+            let is_over = || !this.proofs.reading().is_current(attachment);
+            if is_over() {
+                // Contact was lost since, and the next attachment tells its own heads.
+                return;
+            }
             this.health.well(this.stream);
             if this.stream == subjects::NOTICES {
                 this.health.well("broker");
             }
             while Arc::strong_count(&heads) > HELD_BY_US {
-                if !Arc::ptr_eq(&heads, &this.heads_under_way()) {
-                    // Contact was lost since, and the next attachment tells its own heads.
+                tokio::time::sleep(SETTLED_LOOK).await;
+                if is_over() {
                     return;
                 }
-                tokio::time::sleep(SETTLED_LOOK).await;
             }
             let progress = this.progress();
             if progress.is_sound_since(ticket) {

@@ -118,9 +118,14 @@ impl Reading {
         self.attachment
     }
 
+    /// Whether contact still stands as it came to stand then.
+    pub(crate) fn is_current(&self, attachment: u64) -> bool {
+        self.is_attached && attachment == self.attachment
+    }
+
     /// What the heads of this attachment told is worked on.
     pub(crate) fn settled(&mut self, attachment: u64) {
-        self.is_settled |= self.is_attached && attachment == self.attachment;
+        self.is_settled |= self.is_current(attachment);
     }
 
     /// Contact is lost.
@@ -302,6 +307,7 @@ mod tests {
         reading.attached(3);
         reading.settled(attachment);
         assert_eq!((reading.askable(), reading.told(attachment, 7, 3)), (None, None));
+        assert!(reading.is_current(attachment + 1) && !reading.is_current(attachment));
     }
 
     fn freshness() -> Freshness {
