@@ -68,8 +68,8 @@ pub(crate) struct Debts {
 }
 
 impl Debts {
-    /// Records a message's notice as owed, durably; `false` when there are too many. `certificates` had come when it was
-    /// tried: if more did since, it is tried again at once.
+    /// Records a message's notice as owed, durably; `false` when there are too many. Others may have to go for it, and are
+    /// put aside. `certificates` had come when it was tried: if more did since, it is tried again at once.
     pub(crate) async fn record(
         &self,
         walk: &Walk,
@@ -87,19 +87,28 @@ impl Debts {
         let unsigned = missing.needs == Needs::Signer;
         let owed = Owed { subject: subject.to_owned(), body, attempts: 0, next_at_ms, why: missing.why };
         let id = owed.id();
-        let Some(class) = class_of(subject).filter(|class| self.schedule().has_room(&id, *class)) else {
-            return Ok(false);
-        };
+        let has_room = |class: &Role| self.schedule().has_room(&id, *class, unsigned);
+        let Some(class) = class_of(subject).filter(has_room) else { return Ok(false) };
         let journal = walk.journal.clone();
-        blocking(move || journal.owe(&owed)).await?;
-        let mut schedule = self.schedule();
-        schedule.recorded(id, class, goal, unsigned, next_at_ms);
-        if self.certificates() != certificates {
-            schedule.certificate_came();
-        }
-        walk.counts.owed.set(&[], schedule.len() as f64);
-        drop(schedule);
+        let evicted = blocking(move || journal.owe(&owed)).await?;
+        let displaced = {
+            let mut schedule = self.schedule();
+            schedule.recorded(id, class, goal, unsigned, next_at_ms);
+            if self.certificates() != certificates {
+                schedule.certificate_came();
+            }
+            evicted.iter().for_each(|gone| schedule.evicted(&gone.id()));
+            let displaced = schedule.displace(class);
+            walk.counts.owed.set(&[], schedule.len() as f64);
+            displaced
+        };
         self.woken.notify_one();
+        let_go(walk, &evicted, "too many notices of its subject are owed");
+        if !displaced.is_empty() {
+            let journal = walk.journal.clone();
+            let displaced = blocking(move || journal.take_out(&displaced)).await?;
+            let_go(walk, &displaced, "too many notices are owed, and its signer is not known");
+        }
         Ok(true)
     }
 
@@ -163,7 +172,7 @@ pub(crate) async fn look(walk: &Walk) -> Result<(), JournalError> {
             Outcome::Owed(missing) => {
                 let attempts = owed.attempts + 1;
                 let next_at_ms = walk.clock.now_ms().saturating_add(pause_ms(attempts, 0.0));
-                walk.journal.owe(&Owed { attempts, next_at_ms, why: missing.why, ..owed })?;
+                walk.journal.defer(&Owed { attempts, next_at_ms, why: missing.why, ..owed })?;
             }
             _ => {
                 walk.journal.settle(&owed)?;
@@ -185,6 +194,14 @@ async fn recall(walk: &Walk) -> Result<(), JournalError> {
         }
     }
     Ok(())
+}
+
+/// The checkpoint has passed these: that they are owed no longer is told and counted.
+fn let_go(walk: &Walk, debts: &[Owed], reason: &str) {
+    for owed in debts {
+        let why = format!("{reason}: {}", owed.why);
+        walk.tell(&owed.subject, &owed.body, &Outcome::Aside { word: "limit", why });
+    }
 }
 
 fn class_of(subject: &str) -> Option<Role> {
@@ -277,8 +294,11 @@ async fn postpone(walk: &Walk, turn: &Try, owed: Owed, missing: Missing) -> Resu
     debug!(subject = %owed.subject, why = %missing.why, "still owed");
     let journal = walk.journal.clone();
     let owed = Owed { attempts: next.attempts, next_at_ms: next.at_ms, why: missing.why, ..owed };
-    blocking(move || journal.owe(&owed)).await?;
-    walk.debts.schedule().postponed(turn, next);
+    match blocking(move || journal.defer(&owed)).await? {
+        true => walk.debts.schedule().postponed(turn, next),
+        // It was let go while it was tried.
+        false => walk.debts.schedule().settled(turn),
+    }
     Ok(())
 }
 
@@ -312,14 +332,122 @@ pub(super) fn rest(tries: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use revocast_daemon::{Clock, Metrics};
+    use revocast_pki::identity::{CrlKind, Digest, IssuerId, ScopeId};
+    use tokio::sync::Semaphore;
+
+    use super::super::aside::Aside;
+    use super::super::plan::Repositories;
+    use super::super::receipt::Receipts;
+    use super::super::schedule::MAX_DEBTS_OF_CLASS;
+    use super::super::sources::{RecordedObjects, Sources};
+    use super::super::verify::Verifier;
     use super::*;
+    use crate::config::PolicyConfig;
+    use crate::disk::Disk;
+    use crate::events::{Event, Events};
+    use crate::metrics::Counts;
+    use crate::polling::{Board, PollingConfig};
+    use crate::question::Policies;
+    use crate::question::tests::{Holder, NOW, holder};
+    use crate::state::{Journal, Live};
+
+    /// A walk in `folder` that believes `root` and knows as much as `live`.
+    pub(in crate::notice) fn walk(folder: &Path, root: &Holder, live: Live) -> Walk {
+        let anchors = folder.join("root.crt");
+        std::fs::write(&anchors, &root.der).unwrap();
+        let policy = PolicyConfig { anchors: vec![anchors], ..PolicyConfig::default() };
+        let policies = Policies::read(&BTreeMap::from([("p".to_owned(), policy)]), "p").unwrap();
+        let (counts, events) = (Counts::new(&Metrics::default()), Events::default());
+        Walk {
+            live: Arc::new(live),
+            journal: Arc::new(Journal::open(folder).unwrap()),
+            verifier: Verifier::new(Arc::new(policies)),
+            sources: Sources::Recording(RecordedObjects::new(&folder.join("objects"), 0).unwrap()),
+            repositories: Repositories::default(),
+            board: Arc::new(Board::new(&PollingConfig::default())),
+            debts: Arc::default(),
+            receipts: Receipts::new(None, events.clone()),
+            telling: None,
+            aside: Aside::new(counts.clone()).0,
+            counts,
+            events,
+            clock: Clock::held_at(NOW.unix() * 1_000),
+            disk: Disk::default(),
+            gate: Semaphore::new(1),
+            applying: Arc::default(),
+        }
+    }
+
+    /// Where a watcher tells of CRLs of the n-th issuer.
+    fn subject(n: u8) -> String {
+        let (issuer, scope) = (IssuerId([n; 16]), ScopeId([n; 16]));
+        let kind = CrlKind::Complete;
+        Subject::CrlNotice { issuer, scope, kind, class: Role::Watcher }.to_string()
+    }
+
+    async fn record(walk: &Walk, subject: &str, body: u8, needs: Needs) -> bool {
+        let missing = Missing { why: "in vain".into(), needs };
+        walk.debts.record(walk, (subject, Bytes::from(vec![body])), missing, 0).await.unwrap()
+    }
+
+    /// Whose notices were put aside since it was asked last.
+    fn put_aside(listening: &mut tokio::sync::broadcast::Receiver<Event>) -> Vec<String> {
+        let told = std::iter::from_fn(|| listening.try_recv().ok());
+        let aside = told.filter_map(|event| match event {
+            Event::Notice { subject, outcome: "aside" } => Some(subject.to_string()),
+            _ => None,
+        });
+        aside.collect()
+    }
+
+    /// I10, I7.
+    #[tokio::test]
+    async fn a_flood_of_crls_that_nobody_signed_keeps_none_from_being_owed_that_a_repository_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = holder("CN=Root", None, |_| {});
+        let walk = walk(folder.path(), &root, Live::new());
+        let mut listening = walk.events.all();
+        assert!(record(&walk, &subject(1), 1, Needs::Signer).await);
+        assert!(record(&walk, &subject(2), 1, Needs::Signer).await);
+        for n in 2..MAX_DEBTS_OF_CLASS {
+            let id = (format!("lie-{n}"), Digest([0; 32]));
+            walk.debts.schedule().recorded(id, Role::Watcher, Goal::Broker, true, 0);
+        }
+        assert!(!record(&walk, &subject(3), 1, Needs::Signer).await);
+        assert!(record(&walk, &subject(4), 1, Needs::Repository("h".into())).await);
+        assert_eq!(put_aside(&mut listening), [subject(1)], "the oldest that waits for a signer");
+        let mut owed: Vec<String> =
+            walk.journal.owed(None).unwrap().into_iter().map(|owed| owed.subject).collect();
+        owed.sort();
+        assert_eq!((owed, walk.debts.schedule().len()), (vec![subject(2), subject(4)], MAX_DEBTS_OF_CLASS));
+    }
+
+    /// I7.
+    #[tokio::test]
+    async fn a_notice_that_others_of_its_subject_oust_is_put_aside_and_scheduled_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = holder("CN=Root", None, |_| {});
+        let walk = walk(folder.path(), &root, Live::new());
+        let mut listening = walk.events.all();
+        for body in 0..8 {
+            assert!(record(&walk, &subject(1), body, Needs::Source).await);
+        }
+        assert_eq!(put_aside(&mut listening), [""; 0]);
+        assert!(record(&walk, &subject(1), 8, Needs::Source).await);
+        assert_eq!(put_aside(&mut listening), [subject(1)]);
+        assert_eq!((walk.debts.schedule().len(), walk.journal.debts().unwrap()), (8, 8));
+    }
 
     /// How often a debt is tried that always misses the same, how long that takes in minutes, and the word at its end.
     fn tried_in_vain(needs: Needs) -> (u32, i64, &'static str) {
         let missing = Missing { why: String::new(), needs };
         let (mut schedule, mut now_ms) = (Schedule::default(), 0);
-        let id = ("s".to_owned(), revocast_pki::identity::Digest([0; 32]));
+        let id = ("s".to_owned(), Digest([0; 32]));
         schedule.recorded(id, Role::Watcher, Goal::Host("h".into()), false, now_ms);
         for tries in 1.. {
             let turn = schedule.begin(now_ms).remove(0);

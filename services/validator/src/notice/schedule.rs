@@ -11,8 +11,13 @@ use crate::places::{Place, Places};
 use crate::state::DebtId;
 use crate::state::journal::LONGEST_DEFERRAL_MS;
 
-/// At most this many notices of one class are owed. Beyond, the newest are put aside and counted.
+/// At most this many notices of one class are owed. Beyond, one that waits for its signer gives way to one that does not;
+/// else the newest are put aside. Both are counted.
 pub(crate) const MAX_DEBTS_OF_CLASS: usize = 2_500;
+
+/// At most this many of them are recorded to wait for their signer: whoever may publish can announce CRLs of as many
+/// issuers of their own making as they like, and none of them will ever be signed by anybody who is known.
+const MAX_UNSIGNED_OF_CLASS: usize = MAX_DEBTS_OF_CLASS / 2;
 
 /// Debts that are worked on at once. Each may hold a CRL while it is fetched and verified.
 const CONCURRENCY: usize = 64;
@@ -69,12 +74,18 @@ struct Debt {
     busy: bool,
     /// The same notice, or a certificate, came while it was worked on.
     again: bool,
+    /// Found in the journal and not tried since: what it waits for is not known.
+    untried: bool,
+    /// How many had come before it: the oldest gives way.
+    rank: u64,
 }
 
 /// All debts, as they are in the journal.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     debts: HashMap<DebtId, Debt>,
+    /// How many ever came.
+    came: u64,
     at_hosts: Places,
     at_broker: Places,
 }
@@ -83,6 +94,7 @@ impl Default for Schedule {
     fn default() -> Schedule {
         Schedule {
             debts: HashMap::new(),
+            came: 0,
             at_hosts: Places::new(CONCURRENCY, PER_HOST),
             at_broker: Places::new(AT_BROKER, AT_BROKER),
         }
@@ -95,29 +107,57 @@ impl Schedule {
         self.debts.len()
     }
 
-    /// Whether a debt may be recorded: it is owed already, or there is room.
-    pub(crate) fn has_room(&self, id: &DebtId, class: Role) -> bool {
-        self.debts.contains_key(id)
-            || self.debts.values().filter(|debt| debt.class == class).count() < MAX_DEBTS_OF_CLASS
+    /// Whether a debt may be recorded: it is owed already, or there is room, or another gives way to it.
+    pub(crate) fn has_room(&self, id: &DebtId, class: Role, unsigned: bool) -> bool {
+        if self.debts.contains_key(id) {
+            return true;
+        }
+        let of_class = || self.debts.values().filter(|debt| debt.class == class);
+        let has_place = of_class().count() < MAX_DEBTS_OF_CLASS;
+        if unsigned {
+            has_place && of_class().filter(|debt| debt.is_unsigned()).count() < MAX_UNSIGNED_OF_CLASS
+        } else {
+            has_place || of_class().any(Debt::gives_way)
+        }
+    }
+
+    /// Forgets as many of a class as there are too many, the oldest that wait for their signer; tells which. Those that a
+    /// certificate has just made due may find theirs now, and are the last to go.
+    pub(crate) fn displace(&mut self, class: Role) -> Vec<DebtId> {
+        let of_class = || self.debts.iter().filter(|(_, debt)| debt.class == class);
+        let excess = of_class().count().saturating_sub(MAX_DEBTS_OF_CLASS);
+        if excess == 0 {
+            return Vec::new();
+        }
+        let mut giving_way: Vec<(bool, u64, DebtId)> = of_class()
+            .filter(|(_, debt)| debt.gives_way())
+            .map(|(id, debt)| (debt.next.at_ms == i64::MIN, debt.rank, id.clone()))
+            .collect();
+        giving_way.sort_unstable();
+        let displaced: Vec<DebtId> = giving_way.into_iter().take(excess).map(|(.., id)| id).collect();
+        displaced.iter().for_each(|id| self.forget(id));
+        displaced
     }
 
     /// A debt was recorded, to be tried at `next_at_ms`.
     pub(crate) fn recorded(&mut self, id: DebtId, class: Role, goal: Goal, unsigned: bool, next_at_ms: i64) {
         if let Some(debt) = self.debts.get_mut(&id).filter(|debt| debt.busy) {
-            (debt.again, debt.next.unsigned) = (true, unsigned);
+            (debt.again, debt.next.unsigned, debt.untried) = (true, unsigned, false);
             return;
         }
-        self.insert(id, class, Next { goal, unsigned, attempts: 0, unshown: 0, at_ms: next_at_ms });
+        self.insert(id, class, Next { goal, unsigned, attempts: 0, unshown: 0, at_ms: next_at_ms }, false);
     }
 
     /// A debt was found in the journal at start. What it waits for is found out by trying.
     pub(crate) fn recalled(&mut self, id: DebtId, class: Role, attempts: u32, next_at_ms: i64) {
         let goal = Goal::Broker;
-        self.insert(id, class, Next { goal, unsigned: true, attempts, unshown: 0, at_ms: next_at_ms });
+        self.insert(id, class, Next { goal, unsigned: true, attempts, unshown: 0, at_ms: next_at_ms }, true);
     }
 
-    fn insert(&mut self, id: DebtId, class: Role, next: Next) {
-        self.debts.insert(id, Debt { class, next, busy: false, again: false });
+    fn insert(&mut self, id: DebtId, class: Role, next: Next, untried: bool) {
+        let rank = self.debts.get(&id).map_or(self.came, |debt| debt.rank);
+        self.came += 1;
+        self.debts.insert(id, Debt { class, next, busy: false, again: false, untried, rank });
     }
 
     /// A certificate came: whatever waits for one is due.
@@ -183,6 +223,13 @@ impl Schedule {
         self.debts.remove(id);
     }
 
+    /// The journal has let go of a debt. One that is worked on learns that when it was tried.
+    pub(crate) fn evicted(&mut self, id: &DebtId) {
+        if self.debts.get(id).is_some_and(|debt| !debt.busy) {
+            self.forget(id);
+        }
+    }
+
     /// A debt is still owed.
     pub(crate) fn postponed(&mut self, done: &Try, next: Next) {
         self.give(done);
@@ -190,7 +237,7 @@ impl Schedule {
         if debt.again {
             return debt.begin_anew();
         }
-        (debt.next, debt.busy) = (next, false);
+        (debt.next, debt.busy, debt.untried) = (next, false, false);
     }
 
     fn give(&mut self, done: &Try) {
@@ -205,6 +252,16 @@ impl Debt {
     /// Its time has come, or lies so far ahead that the clock must have been set back.
     fn is_due(&self, now_ms: i64) -> bool {
         self.next.at_ms <= now_ms || self.next.at_ms > now_ms + LONGEST_DEFERRAL_MS
+    }
+
+    /// It was found to wait for a certificate.
+    fn is_unsigned(&self) -> bool {
+        self.next.unsigned && !self.untried
+    }
+
+    /// It can go for one that does not wait for its signer.
+    fn gives_way(&self) -> bool {
+        self.is_unsigned() && !self.busy
     }
 
     /// It is due, and whatever was found out about it may be otherwise now.
@@ -311,8 +368,51 @@ mod tests {
         for n in 0..MAX_DEBTS_OF_CLASS {
             schedule.recalled(id(&format!("lie-{n}")), Role::Watcher, 1, 0);
         }
-        assert!(!schedule.has_room(&id("one more"), Role::Watcher));
-        assert!(schedule.has_room(&id("lie-7"), Role::Watcher));
-        assert!(schedule.has_room(&id("truth"), Role::Authority));
+        assert!(!schedule.has_room(&id("one more"), Role::Watcher, false));
+        assert!(schedule.has_room(&id("lie-7"), Role::Watcher, true));
+        assert!(schedule.has_room(&id("truth"), Role::Authority, true));
+    }
+
+    fn owe_unsigned(schedule: &mut Schedule, subject: &str) -> bool {
+        let has_room = schedule.has_room(&id(subject), Role::Watcher, true);
+        if has_room {
+            schedule.recorded(id(subject), Role::Watcher, Goal::Broker, true, 60_000);
+        }
+        has_room
+    }
+
+    /// I10: CRLs of issuers that nobody knows cost their publisher nothing.
+    #[test]
+    fn notices_that_wait_for_a_signer_take_half_of_the_share_of_their_class_and_no_more() {
+        let mut schedule = Schedule::default();
+        let taken = (0..MAX_DEBTS_OF_CLASS).filter(|n| owe_unsigned(&mut schedule, &format!("lie-{n}")));
+        assert_eq!(taken.count(), MAX_DEBTS_OF_CLASS / 2);
+        assert!(schedule.has_room(&id("truth"), Role::Watcher, false));
+        assert!(schedule.has_room(&id("lie-7"), Role::Watcher, true));
+    }
+
+    #[test]
+    fn a_debt_that_waits_for_no_signer_takes_the_place_of_the_oldest_that_does() {
+        let mut schedule = Schedule::default();
+        for subject in ["due anew", "busy", "oldest", "second"] {
+            assert!(owe_unsigned(&mut schedule, subject));
+        }
+        // One waits for its next try again, and is no younger for that.
+        schedule.recorded(id("oldest"), Role::Watcher, Goal::Broker, true, 60_000);
+        schedule.debts.get_mut(&id("due anew")).unwrap().begin_anew();
+        schedule.debts.get_mut(&id("busy")).unwrap().busy = true;
+        schedule.recalled(id("of before"), Role::Watcher, 9, 60_000);
+        for n in 5..MAX_DEBTS_OF_CLASS {
+            schedule.recorded(id(&format!("absent-{n}")), Role::Watcher, at("h"), false, 60_000);
+        }
+        assert_eq!(schedule.displace(Role::Watcher), []);
+        for gone in ["oldest", "second", "due anew"] {
+            let truth = id(&format!("instead of {gone}"));
+            assert!(!owe_unsigned(&mut schedule, "one more"));
+            assert!(schedule.has_room(&truth, Role::Watcher, false));
+            schedule.recorded(truth, Role::Watcher, at("h"), false, 60_000);
+            assert_eq!(schedule.displace(Role::Watcher), [id(gone)]);
+        }
+        assert!(!schedule.has_room(&id("one more"), Role::Watcher, false), "nobody else gives way");
     }
 }
