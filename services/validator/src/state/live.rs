@@ -5,7 +5,7 @@
 //! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 use dashmap::DashMap;
 use revocast_messages::Source;
@@ -22,6 +22,18 @@ pub(crate) type ScopeKey = (IssuerId, ScopeId, CrlKind);
 
 /// At most this many certificates are kept that only notices brought. Real PKIs have thousands of CAs at the most.
 pub(crate) const MAX_CERTIFICATES: usize = 100_000;
+
+/// At most this many of them are taken from notices that lead to no anchor. Whoever may publish can make as many as they
+/// like, and must not keep a CA from being known that leads to one; but an issuer's certificate may come after the one that
+/// it signed.
+pub(crate) const MAX_UNCHAINED: usize = MAX_CERTIFICATES / 4;
+
+/// Those that lead to no anchor are counted anew after so many seconds, if there seem to be too many: issuers come, and
+/// certificates end. It takes as many path searches as there are certificates.
+const COUNTED_FOR_S: u64 = 3_600;
+
+/// Nobody has counted them yet: then there may be any number.
+const UNCOUNTED: usize = usize::MAX;
 
 /// At most this many scopes are enforced.
 pub(crate) const MAX_SCOPES: usize = 100_000;
@@ -104,6 +116,11 @@ pub(crate) struct Live {
     by_issuer: DashMap<Name, Listed>,
     graph: RwLock<Graph>,
     certificates: AtomicUsize,
+    /// How many lead to no anchor, or [`UNCOUNTED`]. It lacks those that are being learned, and may have some too many
+    /// whose issuers came later.
+    unchained: AtomicUsize,
+    /// When they were counted: seconds since the Unix epoch. Held by whoever counts.
+    counted_at_s: Mutex<Option<i64>>,
     /// Those that others know as well, by identity.
     told: DashMap<CertId, (Certificate, ToldBy)>,
     /// Counts what was swapped in and learned.
@@ -121,6 +138,8 @@ impl Live {
             by_issuer: DashMap::new(),
             graph: RwLock::new(Graph::new()),
             certificates: AtomicUsize::new(0),
+            unchained: AtomicUsize::new(UNCOUNTED),
+            counted_at_s: Mutex::new(None),
             told: DashMap::new(),
             generation: AtomicU64::new(0),
             withheld: DashMap::new(),
@@ -242,6 +261,52 @@ impl Live {
     /// How many certificates are known.
     pub(crate) fn certificates(&self) -> usize {
         self.certificates.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more may be learned that leads to no anchor. If there seem to be too many, they may have to be counted,
+    /// by searching for the paths of all: for a thread that may block. Whoever comes meanwhile goes by what was counted
+    /// before.
+    pub(crate) fn has_room_for_unchained(
+        &self,
+        is_chained: impl Fn(&Certificate) -> bool,
+        now_s: i64,
+    ) -> bool {
+        let has_room = || self.unchained.load(Ordering::Relaxed) < MAX_UNCHAINED;
+        let counted_at_s = match self.counted_at_s.try_lock() {
+            Ok(counted_at_s) => Some(counted_at_s),
+            // A count that ended in a panic is taken up by the next.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut counted_at_s) = counted_at_s
+            && !has_room()
+            && counted_at_s.is_none_or(|at_s| now_s.abs_diff(at_s) >= COUNTED_FOR_S)
+        {
+            let unchained = self.all_certificates().iter().filter(|one| !is_chained(one)).count();
+            self.unchained.store(unchained, Ordering::Relaxed);
+            *counted_at_s = Some(now_s);
+        }
+        has_room()
+    }
+
+    /// A certificate was learned that leads to no anchor.
+    pub(crate) fn unchained_came(&self) {
+        let one_more = |unchained: usize| Some(unchained.saturating_add(1));
+        let _ = self.unchained.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    }
+
+    /// How many lead to no anchor, if they were counted.
+    #[cfg(test)]
+    pub(crate) fn unchained(&self) -> Option<usize> {
+        Some(self.unchained.load(Ordering::Relaxed)).filter(|unchained| *unchained != UNCOUNTED)
+    }
+
+    /// As if so many were known, of which so many were counted just now that lead to no anchor.
+    #[cfg(test)]
+    pub(crate) fn crowd(&self, certificates: usize, unchained: usize, now_s: i64) {
+        self.certificates.store(certificates, Ordering::Relaxed);
+        self.unchained.store(unchained, Ordering::Relaxed);
+        *self.counted_at_s.lock().unwrap() = Some(now_s);
     }
 
     /// The known certificates of which this holds, at most so many.
