@@ -11,7 +11,7 @@ use std::time::Duration;
 use revocast_bus::{Bus, Headers};
 use revocast_fleet::Publisher;
 use revocast_messages::subjects::Subject;
-use revocast_messages::{CrlNotice, Role, decode, encode, subjects};
+use revocast_messages::{CrlNotice, Origin, Role, decode, encode, subjects};
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, Digest, ScopeId};
 use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey};
@@ -225,6 +225,44 @@ async fn a_stopped_validator_shows_as_unknown_once_its_lease_lapsed() {
 }
 
 #[tokio::test]
+async fn a_forged_number_makes_nobody_behind_and_is_shown_as_unproven() {
+    let fleet = fleet_of(2).await;
+    let bus = fleet.nats.bus("liar").await;
+    let head = head_of(&fleet, &bus).await;
+    let number = "1427247692705959881058285969449495136382746624";
+    let as_watcher = |lie: CrlNotice| CrlNotice {
+        origin: Origin { role: Role::Watcher, instance: "liar".parse().unwrap(), seen_at_ms: 0 },
+        ..lie
+    };
+    // Signed by another key, in the name of a CRL that is enforced, and with nothing to be had.
+    let signed = forgery(&head, number.parse().unwrap());
+    let borrowed = CrlNotice { number: Some(number.parse().unwrap()), ..head.clone() };
+    let empty = CrlNotice { crl: None, crl_id: CrlId([9; 32]), digest: Digest([9; 32]), ..borrowed.clone() };
+    // The authority's own lie takes the place of its true head, so it comes last.
+    let told = [as_watcher(signed.clone()), as_watcher(borrowed), as_watcher(empty), signed];
+    for lie in &told {
+        let body = encode(lie).unwrap();
+        let stream = lie.origin.role.stream();
+        bus.publish(stream, &lie.subject().to_string(), &Headers::new(), body.into()).await.unwrap();
+        let (code, scopes) = fleet.json_with_code(&["status"]);
+        let scope = scope_of(&scopes, &head);
+        let real = head.number.unwrap().to_string();
+        let told: Vec<&Value> =
+            scope["unproven"].as_array().unwrap().iter().map(|one| &one["number"]).collect();
+        assert!(!told.is_empty() && told.iter().all(|told| **told == number), "{scope}");
+        assert_eq!((code, &scope["behind"]), (0, &Value::Array(Vec::new())), "{scope}");
+        if lie.origin.role == Role::Watcher {
+            assert_eq!(scope["number"], real.as_str(), "{scope}");
+        }
+    }
+    let table = String::from_utf8(fleet.run(&["status"]).stdout).unwrap();
+    assert!(table.contains(&format!("{number} by liar")) && !table.contains("BEHIND\n"), "{table}");
+    let (code, report) = revoke(&fleet, "leaf", &["--wait"]);
+    assert_eq!(code, 0, "{report}");
+    fleet.settled(2).await;
+}
+
+#[tokio::test]
 async fn a_cross_certificate_makes_a_foreign_leaf_valid_and_its_revocation_undoes_it() {
     let fleet = fleet_of(1).await;
     fleet.json(&[
@@ -267,6 +305,13 @@ async fn head_of(fleet: &Fleet, bus: &Bus) -> CrlNotice {
     };
     let head = bus.head(subjects::NOTICES, &subject.to_string()).await.unwrap().unwrap();
     decode(&head.payload).unwrap()
+}
+
+/// What `status` shows of the scope of a notice.
+fn scope_of<'v>(scopes: &'v Value, notice: &CrlNotice) -> &'v Value {
+    let scope = notice.scope.to_string();
+    let found = scopes.as_array().unwrap().iter().find(|shown| shown["scope"] == scope.as_str());
+    found.unwrap_or_else(|| panic!("{scope} is not among {scopes}"))
 }
 
 /// A CRL in the issuer's name, without entries, signed by nobody's key.

@@ -6,6 +6,7 @@
 
 mod announcement;
 mod announcer;
+mod heads;
 pub mod instances;
 mod members;
 pub mod overview;
@@ -15,5 +16,5 @@ pub mod registrar;
 pub use announcement::{Announcement, notice_of};
 pub use announcer::{Announced, Announcer};
 pub use members::{MemberView, SubscriptionView};
-pub use overview::{LagView, Overview, ScopeView, ValidatorView, Wait, WaitReport};
+pub use overview::{LagView, Overview, ScopeView, UnprovenView, ValidatorView, Wait, WaitReport};
 pub use publisher::{Publisher, beat};

@@ -56,7 +56,7 @@ impl Overview {
             subscriptions: registrations.iter().map(subscription).collect(),
             unknown: registrations.iter().all(|registration| registration.lapses_at_ms < self.now_ms),
             scopes: of_it().count(),
-            behind: of_it().filter(|one| !one.current).count(),
+            behind: scopes.iter().filter(|scope| scope.behind.contains(name)).count(),
         }
     }
 }

@@ -1,17 +1,22 @@
 //! [`Overview`]: who enforces what, read from the registry, the heads of the notice streams and the receipts.
 //!
 //! The *watermark* of a scope is the lowest state over its subscribers. A subscriber whose lease lapsed is
-//! *unknown*, not gone: only an explicit stop leaves the watermark.
+//! *unknown*, not gone: only an explicit stop leaves the watermark. What is told without proof makes nobody lag
+//! ([`crate::heads`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use revocast_bus::{Bus, BusError, Followed, Follower};
-use revocast_messages::{CrlNotice, Instance, Receipt, Registration, decode, subjects};
+use revocast_messages::{
+    CertificateNotice, CrlNotice, Instance, Receipt, Registration, Role, decode, subjects,
+};
 use revocast_pki::asn1::Time;
 use revocast_pki::identity::{CrlId, CrlKind, CrlNumber, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use serde::Serialize;
+
+use crate::heads::{Evidence, Head, Heads, look};
 
 /// One series of CRLs.
 pub type ScopeKey = (IssuerId, ScopeId, CrlKind);
@@ -19,19 +24,13 @@ pub type ScopeKey = (IssuerId, ScopeId, CrlKind);
 /// The fleet at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    newest: BTreeMap<ScopeKey, Newest>,
+    told: BTreeMap<ScopeKey, Heads>,
+    evidence: Evidence,
     receipts: BTreeMap<(ScopeKey, Instance), Told>,
     pub(crate) subscribers: BTreeMap<Instance, Vec<Registration>>,
     pub(crate) now_ms: i64,
     /// Who had subscribed then is not known any more: whoever had told a receipt counts.
     is_past: bool,
-}
-
-/// The newest notice of a scope.
-#[derive(Clone, Debug)]
-struct Newest {
-    notice: CrlNotice,
-    stored_at_ms: i64,
 }
 
 /// A receipt, and when the broker had it.
@@ -54,12 +53,12 @@ pub struct ScopeView {
     pub kind: CrlKind,
     /// Number of the newest CRL.
     pub number: Option<CrlNumber>,
-    /// Its thisUpdate.
-    pub this_update: Time,
+    /// Its thisUpdate; `None` while nothing that is told is proven.
+    pub this_update: Option<Time>,
     /// Its nextUpdate.
     pub next_update: Option<Time>,
     /// Seconds since thisUpdate.
-    pub age_s: i64,
+    pub age_s: Option<i64>,
     /// The lowest number that a subscriber enforces; `None` when one enforces none, or there are no subscribers.
     pub watermark: Option<CrlNumber>,
     /// Whether every subscriber enforces the newest CRL.
@@ -70,6 +69,32 @@ pub struct ScopeView {
     pub lag: Option<LagView>,
     /// Every subscriber.
     pub validators: Vec<ValidatorView>,
+    /// What is told to be newer, and is not proven: it makes nobody lag.
+    pub unproven: Vec<UnprovenView>,
+}
+
+/// A CRL that is told without proof, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnprovenView {
+    /// The number that it is said to have.
+    pub number: Option<CrlNumber>,
+    /// The thisUpdate that it is said to have.
+    pub this_update: Time,
+    /// In which role it is told.
+    pub role: Role,
+    /// Who tells it.
+    pub instance: Instance,
+}
+
+impl UnprovenView {
+    fn of(notice: &CrlNotice) -> UnprovenView {
+        UnprovenView {
+            number: notice.number,
+            this_update: notice.this_update,
+            role: notice.origin.role,
+            instance: notice.origin.instance.clone(),
+        }
+    }
 }
 
 /// How long the subscribers of a scope took to enforce its newest CRL: milliseconds from the notice's arrival at the broker to
@@ -137,6 +162,7 @@ impl Overview {
                 }
             }
         }
+        overview.look(bus).await;
         Ok(overview)
     }
 
@@ -147,7 +173,12 @@ impl Overview {
         for stream in [subjects::NOTICES, subjects::SIGHTINGS, subjects::RECEIPTS] {
             overview.take_all(bus, stream).await?;
         }
+        overview.look(bus).await;
         Ok(overview)
+    }
+
+    async fn look(&mut self, bus: &Bus) {
+        look(bus, self.told.values_mut(), &self.evidence).await;
     }
 
     /// Takes in what a stream had stored by now.
@@ -178,7 +209,7 @@ impl Overview {
         }
     }
 
-    /// Takes in a notice or a receipt; whatever else it is, is passed over.
+    /// Takes in a notice or a receipt; whatever else it is, is passed over. Bytes are not looked at.
     pub fn take(&mut self, message: &revocast_bus::Stored) {
         if let Ok(notice) = decode::<CrlNotice>(&message.payload)
             && message.subject == notice.subject().to_string()
@@ -187,47 +218,58 @@ impl Overview {
         } else if let Ok(receipt) = decode::<Receipt>(&message.payload)
             && message.subject == receipt.subject().to_string()
         {
-            let key = ((receipt.issuer, receipt.scope, receipt.kind), receipt.validator.clone());
-            self.receipts.insert(key, Told { receipt, stored_at_ms: message.stored_at_ms() });
+            self.take_receipt(receipt, message.stored_at_ms());
+        } else if let Ok(notice) = decode::<CertificateNotice>(&message.payload)
+            && message.subject == notice.subject().to_string()
+        {
+            self.evidence.take_certificate(&notice);
         }
     }
 
+    fn take_receipt(&mut self, receipt: Receipt, stored_at_ms: i64) {
+        self.evidence.take_receipt(&receipt);
+        let key = ((receipt.issuer, receipt.scope, receipt.kind), receipt.validator.clone());
+        self.receipts.insert(key, Told { receipt, stored_at_ms });
+    }
+
     fn take_notice(&mut self, notice: CrlNotice, stored_at_ms: i64) {
+        self.evidence.take_notice(&notice);
         let key = (notice.issuer, notice.scope, notice.kind);
-        let known = self.newest.get(&key);
-        let earlier = known
-            .is_some_and(|known| known.notice.crl_id == notice.crl_id && known.stored_at_ms <= stored_at_ms);
-        if !earlier && known.is_none_or(|known| known.notice.order() <= notice.order()) {
-            self.newest.insert(key, Newest { notice, stored_at_ms });
-        }
+        self.told.entry(key).or_default().take(notice, stored_at_ms);
     }
 
     /// Every scope, by issuer.
     pub fn scopes(&self) -> Vec<ScopeView> {
-        self.newest.iter().map(|(key, newest)| self.scope(*key, newest)).collect()
+        self.told.iter().map(|(key, heads)| self.scope(*key, heads)).collect()
     }
 
-    fn scope(&self, key: ScopeKey, newest: &Newest) -> ScopeView {
+    fn scope(&self, key: ScopeKey, heads: &Heads) -> ScopeView {
+        let newest = heads.newest(&self.evidence);
         let validators: Vec<ValidatorView> = self
             .subscribers_of(key.0)
             .iter()
-            .map(|validator| self.validator(key, newest, validator))
+            .map(|validator| self.validator(key, newest.as_ref(), validator))
             .collect();
-        let notice = &newest.notice;
+        let notice = newest.as_ref().map(|newest| &newest.notice);
+        let unproven = || heads.unproven(notice);
+        let lagging = validators.iter().filter(|one| notice.is_some() && !one.current);
         ScopeView {
             issuer: key.0,
-            issuer_name: Name::decode(notice.issuer_name.0.clone())
-                .map_or_else(|_| "-".into(), |name| name.to_string()),
+            issuer_name: notice
+                .or_else(|| unproven().next())
+                .and_then(|notice| Name::decode(notice.issuer_name.0.clone()).ok())
+                .map_or_else(|| "-".into(), |name| name.to_string()),
             scope: key.1,
             kind: key.2,
-            number: notice.number,
-            this_update: notice.this_update,
-            next_update: notice.next_update,
-            age_s: self.now_ms.div_euclid(1_000) - notice.this_update.unix(),
+            number: notice.and_then(|notice| notice.number),
+            this_update: notice.map(|notice| notice.this_update),
+            next_update: notice.and_then(|notice| notice.next_update),
+            age_s: notice.map(|notice| self.now_ms.div_euclid(1_000) - notice.this_update.unix()),
             watermark: validators.iter().map(|validator| validator.number).min().flatten(),
             enforced: !validators.is_empty() && validators.iter().all(|validator| validator.current),
-            behind: validators.iter().filter(|one| !one.current).map(|one| one.validator.clone()).collect(),
+            behind: lagging.map(|one| one.validator.clone()).collect(),
             lag: LagView::of(validators.iter().filter_map(|validator| validator.lag_ms).collect()),
+            unproven: unproven().map(UnprovenView::of).collect(),
             validators,
         }
     }
@@ -244,15 +286,15 @@ impl Overview {
         subscribed.map(|(validator, _)| validator.clone()).collect()
     }
 
-    fn validator(&self, key: ScopeKey, newest: &Newest, validator: &Instance) -> ValidatorView {
+    fn validator(&self, key: ScopeKey, newest: Option<&Head>, validator: &Instance) -> ValidatorView {
         let told = self.receipts.get(&(key, validator.clone()));
         let lapsed = |registration: &Registration| registration.lapses_at_ms < self.now_ms;
-        let current = told.is_some_and(|told| told.receipt.crl_id == newest.notice.crl_id);
-        let lag_ms = told.filter(|_| current).map(|told| told.stored_at_ms - newest.stored_at_ms);
+        let current = told.zip(newest).filter(|(told, newest)| told.receipt.crl_id == newest.notice.crl_id);
+        let lag_ms = current.map(|(told, newest)| told.stored_at_ms - newest.stored_at_ms);
         ValidatorView {
             validator: validator.clone(),
             number: told.and_then(|told| told.receipt.number),
-            current,
+            current: current.is_some(),
             lag_ms: lag_ms.filter(|lag| *lag >= 0),
             source: told.map(|told| told.receipt.source),
             unknown: self.subscribers.get(validator).is_some_and(|all| all.iter().all(lapsed)),

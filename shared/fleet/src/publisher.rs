@@ -162,14 +162,17 @@ impl Publisher {
     }
 
     async fn is_sound(&self, head: &CrlNotice, signer: &[u8]) -> bool {
-        let bytes = match (&head.crl, self.objects().await) {
+        let bytes = self.bytes_of(head, MAX_HEAD).await;
+        bytes.is_some_and(|bytes| is_what_is_told(head, bytes, signer))
+    }
+
+    /// What a head leads to, by itself or through the object store, if it is not larger than `limit`.
+    pub(crate) async fn bytes_of(&self, head: &CrlNotice, limit: usize) -> Option<Bytes> {
+        match (&head.crl, self.objects().await) {
             (Some(inline), _) => Some(inline.0.clone()),
-            (None, Some(objects)) => objects.get(&head.digest.to_string(), MAX_HEAD).await.ok(),
+            (None, Some(objects)) => objects.get(&head.digest.to_string(), limit).await.ok(),
             (None, None) => None,
-        };
-        let Some(crl) = bytes.and_then(|bytes| Crl::decode(bytes).ok()) else { return false };
-        describe_the_same(head, &CrlNotice::of(&crl, head.issuer, head.origin.clone()))
-            && crl.verify(signer, &AlgorithmPolicy::default()).is_ok()
+        }
     }
 
     async fn publish<J, F>(
@@ -205,6 +208,13 @@ pub async fn beat(bus: &Bus, role: Role, instance: &Instance, interval_s: u32, n
     if let Err(error) = bus.publish(role.stream(), &subject, &Vec::new(), body.into()).await {
         warn!(%error, "a heartbeat was not heard");
     }
+}
+
+/// Whether bytes are the CRL that a head tells of, and `signer`'s key signed it.
+pub(crate) fn is_what_is_told(head: &CrlNotice, bytes: Bytes, signer: &[u8]) -> bool {
+    let Ok(crl) = Crl::decode(bytes) else { return false };
+    describe_the_same(head, &CrlNotice::of(&crl, head.issuer, head.origin.clone()))
+        && crl.verify(signer, &AlgorithmPolicy::default()).is_ok()
 }
 
 /// Whether two notices say the same about a CRL. One that says something else about it, if only its size, is refused by

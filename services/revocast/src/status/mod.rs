@@ -52,7 +52,8 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
             }
             match args.watch {
                 None => {
-                    let enforced = scopes.iter().all(|scope| scope.enforced);
+                    let enforced = |scope: &ScopeView| scope.enforced || scope.this_update.is_none();
+                    let enforced = scopes.iter().all(enforced);
                     return Ok(if enforced { Exit::Ok } else { Exit::Indeterminate });
                 }
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -79,16 +80,21 @@ fn text(scopes: &[ScopeView]) -> String {
     let scopes = scopes.iter().map(summary);
     format!(
         "{}\n\n{}",
-        table(["ISSUER", "SCOPE", "KIND", "NEWEST", "WATERMARK", "NEXT UPDATE", "LAG", "BEHIND"], scopes),
+        table(
+            ["ISSUER", "SCOPE", "KIND", "NEWEST", "WATERMARK", "NEXT UPDATE", "LAG", "BEHIND", "UNPROVEN"],
+            scopes
+        ),
         table(["ISSUER", "SCOPE", "KIND", "NEWEST", "AGE", "VALIDATOR", "ENFORCES", "LAG", "STATE"], rows)
     )
 }
 
 /// A scope in one line; lags as the first, half, nine of ten, and the last of its validators.
-fn summary(scope: &ScopeView) -> [String; 8] {
+fn summary(scope: &ScopeView) -> [String; 9] {
     let lag =
         |lag: LagView| format!("{} {} {} {} ms", lag.least_ms, lag.half_ms, lag.nine_of_ten_ms, lag.most_ms);
     let behind: Vec<String> = scope.behind.iter().map(ToString::to_string).collect();
+    let unproven = scope.unproven.iter().map(|told| format!("{} by {}", number(told.number), told.instance));
+    let unproven: Vec<String> = unproven.collect();
     [
         scope.issuer_name.clone(),
         scope.scope.to_string().chars().take(8).collect(),
@@ -98,6 +104,7 @@ fn summary(scope: &ScopeView) -> [String; 8] {
         scope.next_update.map_or_else(|| "-".into(), |time| time.to_string()),
         scope.lag.map_or_else(|| "-".into(), lag),
         if behind.is_empty() { "-".into() } else { behind.join(" ") },
+        if unproven.is_empty() { "-".into() } else { unproven.join(", ") },
     ]
 }
 
@@ -110,6 +117,7 @@ fn row(scope: &ScopeView, validator: Option<&ValidatorView>) -> [String; 9] {
         None => "nobody subscribed",
         Some(validator) if validator.unknown => "unknown: its lease lapsed",
         Some(validator) if validator.current => "enforces",
+        Some(_) if scope.this_update.is_none() => "nothing is proven",
         Some(_) => "BEHIND",
     };
     [
@@ -117,7 +125,7 @@ fn row(scope: &ScopeView, validator: Option<&ValidatorView>) -> [String; 9] {
         scope.scope.to_string().chars().take(8).collect(),
         scope.kind.to_string(),
         number(scope.number),
-        format!("{} s", scope.age_s),
+        scope.age_s.map_or_else(|| "-".into(), |age| format!("{age} s")),
         validator.map_or_else(|| "-".into(), |validator| validator.validator.to_string()),
         validator.map_or_else(|| "-".into(), |validator| number(validator.number)),
         validator
