@@ -225,6 +225,21 @@ async fn a_stopped_validator_shows_as_unknown_once_its_lease_lapsed() {
 }
 
 #[tokio::test]
+async fn with_nobody_subscribed_nobody_is_behind_and_the_table_says_so() {
+    let mut fleet = Fleet::start().await;
+    fleet.init_cas();
+    fleet.start_authority();
+    eventually("the CRLs are announced", async || {
+        (fleet.json_with_code(&["status"]).1.as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    let shown = fleet.run(&["status"]);
+    let table = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(shown.status.code(), Some(0), "{table}");
+    assert_eq!(table.matches("nobody subscribed").count(), 4, "in either table: {table}");
+}
+
+#[tokio::test]
 async fn a_forged_number_makes_nobody_behind_and_is_shown_as_unproven() {
     let fleet = fleet_of(2).await;
     let bus = fleet.nats.bus("liar").await;

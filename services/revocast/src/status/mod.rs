@@ -52,9 +52,8 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
             }
             match args.watch {
                 None => {
-                    let enforced = |scope: &ScopeView| scope.enforced || scope.this_update.is_none();
-                    let enforced = scopes.iter().all(enforced);
-                    return Ok(if enforced { Exit::Ok } else { Exit::Indeterminate });
+                    let behind = scopes.iter().any(|scope| !scope.behind.is_empty());
+                    return Ok(if behind { Exit::Indeterminate } else { Exit::Ok });
                 }
                 Some(pause) => tokio::time::sleep(pause).await,
             }
@@ -103,7 +102,11 @@ fn summary(scope: &ScopeView) -> [String; 9] {
         number(scope.watermark),
         scope.next_update.map_or_else(|| "-".into(), |time| time.to_string()),
         scope.lag.map_or_else(|| "-".into(), lag),
-        if behind.is_empty() { "-".into() } else { behind.join(" ") },
+        match behind.as_slice() {
+            [] if scope.validators.is_empty() => "nobody subscribed".into(),
+            [] => "-".into(),
+            some => some.join(" "),
+        },
         if unproven.is_empty() { "-".into() } else { unproven.join(", ") },
     ]
 }
