@@ -6,8 +6,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use revocast_bus::{Bus, Headers};
 use revocast_fleet::Publisher;
 use revocast_messages::subjects::Subject;
@@ -222,6 +226,53 @@ async fn a_stopped_validator_shows_as_unknown_once_its_lease_lapsed() {
     .await;
     let (code, report) = revoke(&fleet, "leaf", &["--wait"]);
     assert_eq!((code, &report["fleet"]["unknown"][0]), (2, &Value::from("v2")), "{report}");
+}
+
+#[tokio::test]
+async fn a_validator_that_lags_while_its_lease_lives_is_told_as_behind() {
+    let mut fleet = fleet_of(1).await;
+    let config = format!(
+        "instance = 'v2'\nstate = {:?}\nlisten = '127.0.0.1:0'\nlease = '600s'\n[policies.default]\nanchors = [{:?}]\n",
+        fleet.path("v2"),
+        fleet.path("root.crt"),
+    );
+    fleet.start_service("validator", "v2", &config);
+    fleet.settled(2).await;
+    fleet.service("v2").signal(Signal::SIGSTOP);
+    let head = head_of(&fleet, &fleet.nats.bus("reader").await).await;
+    let (code, report) = revoke(&fleet, "leaf", &[]);
+    assert_eq!(code, 0, "{report}");
+    eventually("v1 enforces it, and v2 is behind", async || {
+        let (code, scopes) = fleet.json_with_code(&["status"]);
+        let scope = scope_of(&scopes, &head);
+        let [v1, v2] = scope["validators"].as_array()?.as_slice() else { return None };
+        assert_eq!(v2["unknown"], false, "its lease lives");
+        let lags = scope["behind"] == serde_json::json!(["v2"]) && v1["current"] == true;
+        (code == 2 && lags && scope["number"] == "2" && scope["watermark"] == "1").then_some(())
+    })
+    .await;
+    fleet.service("v2").signal(Signal::SIGCONT);
+    fleet.settled(2).await;
+}
+
+#[tokio::test]
+async fn a_watched_status_is_a_line_each_time_and_sigterm_ends_it() {
+    let fleet = fleet_of(1).await;
+    let mut watching = fleet.command(&["status", "--watch", "100ms", "--json"]);
+    let mut child = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let scopes: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(scopes[0]["validators"][0]["validator"], "v1", "{scopes}");
+    }
+    revocast_tests::signal(child.id(), Signal::SIGTERM);
+    assert!(lines.all(|line| serde_json::from_str::<Value>(&line.unwrap()).is_ok()), "half a document");
+    let status = child.wait().unwrap();
+    assert!(status.signal() == Some(15) || status.success(), "{status}");
+    // Nothing is registered or kept in its name.
+    let registry = fleet.nats.bus("reader").await.bucket(subjects::SUBSCRIPTIONS).await.unwrap();
+    let keys: Vec<String> = registry.entries(">").await.unwrap().into_iter().map(|entry| entry.key).collect();
+    assert_eq!(keys, ["all.v1"]);
 }
 
 #[tokio::test]
