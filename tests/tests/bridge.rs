@@ -14,9 +14,10 @@ use revocast_bus::{Bus, Headers};
 use revocast_fleet::Publisher;
 use revocast_messages::subjects::Subject;
 use revocast_messages::{
-    CrlNotice, Instance, Interest, Origin, Payload, Registration, Role, SubscriptionAnswer,
-    SubscriptionRequest, decode, encode, headers, subjects,
+    CertificateNotice, CrlNotice, Instance, Interest, Origin, Payload, Registration, Role,
+    SubscriptionAnswer, SubscriptionRequest, decode, encode, headers, subjects,
 };
+use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CrlNumber, IssuerId};
 use revocast_pki::mint::{CrlTemplate, KeyKind, SigningKey};
@@ -60,9 +61,13 @@ fn revoke(fleet: &Fleet, name: &str) {
 }
 
 fn issuing(fleet: &Fleet) -> IssuerId {
+    issuer(fleet, "issuing")
+}
+
+fn issuer(fleet: &Fleet, label: &str) -> IssuerId {
     let cas = fleet.json(&["ca", "list"]);
-    let issuing = cas.as_array().unwrap().iter().find(|ca| ca["label"] == "issuing").unwrap();
-    issuing["issuer"].as_str().unwrap().parse().unwrap()
+    let found = cas.as_array().unwrap().iter().find(|ca| ca["label"] == label).unwrap();
+    found["issuer"].as_str().unwrap().parse().unwrap()
 }
 
 /// Every notice that a stream holds, in order: its subject, and what it announces.
@@ -232,6 +237,34 @@ async fn who_stops_is_told_nothing_and_who_comes_back_is_told_the_newest() {
     // The other issuer is nobody's wish.
     let told = notices(&bus, subjects::SIGHTINGS).await;
     assert!(told.iter().filter_map(|(_, notice)| notice.as_ref()).all(|notice| notice.issuer == issuer));
+}
+
+#[tokio::test]
+async fn who_subscribes_to_one_issuer_gets_the_crls_of_its_other_key_too() {
+    let (mut a, b) = domains().await;
+    start_bridge(&mut a, "a1", ("b", &b.nats), free_address(), "");
+    a.settled(1).await;
+    let (bus, issuer) = (b.nats.bus("stranger").await, issuing(&a));
+    subscribe(&bus, Some(issuer)).await;
+    told(&bus, issuer, "1").await;
+    // A rollover: the same name, certified with another key.
+    let words =
+        ["ca", "init", "rolled", "--parent", "root", "--subject", "CN=Issuing,O=Test", "--out", "rolled.crt"];
+    a.json(&words);
+    let (rolled, root) = (self::issuer(&a, "rolled"), self::issuer(&a, "root"));
+    assert_ne!(rolled, issuer);
+    told(&bus, rolled, "1").await;
+    let last = bus.stream_state(subjects::SIGHTINGS).await.unwrap().last_sequence;
+    let mut vouched = Vec::new();
+    for sequence in 1..=last {
+        let Some(message) = bus.message_at(subjects::SIGHTINGS, sequence).await.unwrap() else { continue };
+        let Ok(notice) = decode::<CertificateNotice>(&message.payload) else { continue };
+        vouched.extend(Certificate::decode(notice.certificate.0).map(|certificate| certificate.as_issuer()));
+    }
+    assert!(vouched.contains(&rolled), "the other key is vouched for");
+    // The root's CRL is nobody's wish.
+    let told = notices(&bus, subjects::SIGHTINGS).await;
+    assert!(told.iter().filter_map(|(_, notice)| notice.as_ref()).all(|notice| notice.issuer != root));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use revocast_pki::asn1::Time;
-use revocast_pki::certificate::Certificate;
+use revocast_pki::certificate::{Certificate, KeyUsage};
 use revocast_pki::identity::{CertId, IssuerId};
 use revocast_pki::name::Name;
 use revocast_pki::path::CertificateSource;
@@ -15,7 +15,7 @@ use crate::state::Live;
 /// At most this many certificates go with the CRLs of an issuer. Real CAs have a handful, cross-certificates included.
 const MAX_CERTIFICATES: usize = 64;
 
-/// The CA certificates of an issuer and of those above it that have a path to an anchor of this validator, each with
+/// The certificates of a CRL's signer, which need not be a CA, and the CA certificates above it that have a path to an anchor of this validator, each with
 /// the identity of the key that signed it; the nearest first. Verifies signatures, so it may take a while.
 pub(super) fn chain(
     live: &Live,
@@ -31,7 +31,8 @@ pub(super) fn chain(
         if seen.len() >= MAX_CERTIFICATES || !seen.insert(certificate.id()) {
             continue;
         }
-        if !certificate.is_ca() || !verifier.is_entitled(&certificate, live, at) {
+        let is_signer = certificate.as_issuer() == issuer && signs_crls(&certificate);
+        if !(certificate.is_ca() || is_signer) || !verifier.is_entitled(&certificate, live, at) {
             continue;
         }
         let mut signers = live.by_subject(certificate.issuer());
@@ -40,6 +41,11 @@ pub(super) fn chain(
         waiting.extend(signers);
     }
     found
+}
+
+/// Whether a certificate says that its key is there for CRLs.
+fn signs_crls(certificate: &Certificate) -> bool {
+    certificate.key_usage().is_some_and(|usage| usage.contains(KeyUsage::CRL_SIGN))
 }
 
 #[cfg(test)]
@@ -120,5 +126,27 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(ids, expected);
         assert!(chain(&live, &verifier, stranger.issuer(), &stranger.name, NOW).is_empty());
+    }
+
+    /// ```text
+    ///   root (anchor) --> issuing's key for CRLs (no CA), issuing's key for all else but CRLs (no CA)
+    /// ```
+    #[test]
+    fn a_key_for_crls_alone_is_vouched_for_and_no_other_that_is_no_cas() {
+        let [root, crls, other] = ["CN=Root", "CN=Issuing", "CN=Issuing"].map(Ca::new);
+        let own = root.certified_by(&root);
+        let certified = |ca: &Ca, usage| {
+            let validity = (NOW, NOW.plus(3_600));
+            let mut template = CertificateTemplate::new(ca.name.clone(), ca.key.spki(), &[2], validity);
+            template.key_usage = Some(usage);
+            Certificate::decode(template.sign(&root.name, &root.key).unwrap()).unwrap()
+        };
+        let signer = certified(&crls, KeyUsage::CRL_SIGN);
+        let leaf = certified(&other, KeyUsage::DIGITAL_SIGNATURE);
+        let (live, verifier) = world(&own, &[own.clone(), signer.clone(), leaf]);
+        let found = chain(&live, &verifier, crls.issuer(), &crls.name, NOW);
+        let ids: Vec<_> = found.iter().map(|(certificate, _)| certificate.id()).collect();
+        assert_eq!(ids, [signer.id(), own.id()]);
+        assert!(chain(&live, &verifier, other.issuer(), &other.name, NOW).is_empty());
     }
 }

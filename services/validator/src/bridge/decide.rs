@@ -2,7 +2,8 @@
 //! out.
 //!
 //! The other domain's registry is the list of destinations (function 408 of the original): an issuer is *wanted* there
-//! while a living subscription names it, or all issuers. The outbox holds scopes, not notices: whatever was missed, the
+//! while a living subscription names it, or all issuers; with it are CRLs by another key of its name, which list its
+//! certificates, too (a key rollover, a key for CRLs alone). The outbox holds scopes, not notices: whatever was missed, the
 //! newest CRL of each is carried, and it is never larger than what is enforced.
 
 use std::collections::{BTreeSet, HashMap};
@@ -99,16 +100,21 @@ impl Outbox {
         self.subscriptions
     }
 
-    /// Whether somebody there is to be told of an issuer's CRLs by this bridge.
-    pub(crate) fn is_wanted(&self, issuer: IssuerId, now_ms: i64) -> bool {
-        self.speaks_for.covers(issuer) && self.wishes_for(issuer, now_ms).next().is_some()
+    /// Whether somebody there is to be told of the CRLs of one of these by this bridge.
+    pub(crate) fn is_wanted(&self, issuers: &[IssuerId], now_ms: i64) -> bool {
+        self.wanted(issuers, now_ms).next().is_some()
     }
 
-    /// The richest payload that somebody there wishes of an issuer, at most `limit`.
-    pub(crate) fn payload(&self, issuer: IssuerId, limit: Payload, now_ms: i64) -> Payload {
-        let wished = self.wishes_for(issuer, now_ms).map(|wish| wish.payload);
+    /// The richest payload that somebody there wishes of one of these issuers, at most `limit`.
+    pub(crate) fn payload(&self, issuers: &[IssuerId], limit: Payload, now_ms: i64) -> Payload {
+        let wished = self.wanted(issuers, now_ms).map(|wish| wish.payload);
         let richest = wished.max_by_key(|payload| richness(*payload)).unwrap_or(Payload::Announce);
         std::cmp::min_by_key(limit, richest, |payload| richness(*payload))
+    }
+
+    fn wanted(&self, issuers: &[IssuerId], now_ms: i64) -> impl Iterator<Item = Wish> {
+        let ours = issuers.iter().filter(|issuer| self.speaks_for.covers(**issuer));
+        ours.flat_map(move |issuer| self.wishes_for(*issuer, now_ms))
     }
 
     fn wishes_for(&self, issuer: IssuerId, now_ms: i64) -> impl Iterator<Item = Wish> {
@@ -144,15 +150,19 @@ impl Outbox {
     }
 
     /// The next scope to be carried; [`Outbox::done`] must follow. What nobody there wants is dropped: when somebody
-    /// does, everything is asserted.
-    pub(crate) fn next(&mut self, now_ms: i64) -> Option<ScopeKey> {
+    /// does, everything is asserted. `whose` says who is wished for with a scope: its signer, and other keys of that name.
+    pub(crate) fn next(
+        &mut self,
+        now_ms: i64,
+        whose: impl Fn(&ScopeKey) -> Vec<IssuerId>,
+    ) -> Option<ScopeKey> {
         if !self.open || self.under_way.len() >= CONCURRENCY {
             return None;
         }
         // What is under way waits for its end: it may be carrying the CRL before.
         while let Some(scope) = self.due.iter().find(|scope| !self.under_way.contains(scope)).copied() {
             self.due.remove(&scope);
-            if self.is_wanted(scope.0, now_ms) {
+            if self.is_wanted(&whose(&scope), now_ms) {
                 self.under_way.insert(scope);
                 return Some(scope);
             }
@@ -198,6 +208,11 @@ mod tests {
         (issuer(n), ScopeId([n; 16]), CrlKind::Complete)
     }
 
+    /// Nobody else has the name of a scope's signer.
+    fn signer(scope: &ScopeKey) -> Vec<IssuerId> {
+        vec![scope.0]
+    }
+
     fn registration(validator: &str, issuer: Option<IssuerId>, lapses_at_ms: i64) -> Registration {
         Registration {
             validator: validator.parse().unwrap(),
@@ -221,20 +236,33 @@ mod tests {
     fn nothing_is_carried_that_nobody_there_wants() {
         let mut outbox = Outbox::new(SpeaksFor::All);
         outbox.opened([scope(1), scope(2)]);
-        assert_eq!(outbox.next(0), None);
+        assert_eq!(outbox.next(0, signer), None);
         assert!(outbox.subscribed(&registration("v", Some(issuer(2)), 1_000), 0));
         outbox.assert([scope(1), scope(2)]);
-        assert_eq!((outbox.next(0), outbox.next(0)), (Some(scope(2)), None));
+        assert_eq!((outbox.next(0, signer), outbox.next(0, signer)), (Some(scope(2)), None));
+    }
+
+    #[test]
+    fn who_wants_an_issuer_gets_what_another_key_of_its_name_signed() {
+        let mut outbox = Outbox::new(SpeaksFor::Only(vec![issuer(2)]));
+        outbox.subscribed(&registration("v", Some(issuer(2)), 1_000), 0);
+        outbox.opened([scope(1), scope(3)]);
+        // The first has the name of the second.
+        let named =
+            |scope: &ScopeKey| if scope.0 == issuer(1) { vec![issuer(1), issuer(2)] } else { vec![scope.0] };
+        assert_eq!((outbox.next(0, named), outbox.next(0, named)), (Some(scope(1)), None));
+        assert_eq!(outbox.payload(&[issuer(1), issuer(2)], Payload::Full, 0), Payload::Full);
+        assert_eq!(outbox.payload(&[issuer(1)], Payload::Full, 0), Payload::Announce);
     }
 
     #[test]
     fn a_lapsed_or_stopped_subscription_ends_the_carrying_unless_another_one_wants_it() {
         let mut outbox = outbox(SpeaksFor::All);
         outbox.subscribed(&registration("w", Some(issuer(1)), 9_000), 0);
-        assert!(outbox.is_wanted(issuer(2), 999) && !outbox.is_wanted(issuer(2), 1_000));
-        assert!(outbox.is_wanted(issuer(1), 1_000));
+        assert!(outbox.is_wanted(&[issuer(2)], 999) && !outbox.is_wanted(&[issuer(2)], 1_000));
+        assert!(outbox.is_wanted(&[issuer(1)], 1_000));
         outbox.unsubscribed(Some(issuer(1)), &"w".parse().unwrap());
-        assert!(!outbox.is_wanted(issuer(1), 1_000));
+        assert!(!outbox.is_wanted(&[issuer(1)], 1_000));
         outbox.forget_lapsed(1_000);
         assert_eq!(outbox.subscriptions(), 0);
         // Who comes back is told everything anew; who renews in time is not.
@@ -246,37 +274,37 @@ mod tests {
     fn a_bridge_carries_only_what_it_speaks_for() {
         let mut outbox = outbox(SpeaksFor::Only(vec![issuer(2)]));
         outbox.assert([scope(1), scope(2)]);
-        assert_eq!((outbox.next(0), outbox.next(0)), (Some(scope(2)), None));
+        assert_eq!((outbox.next(0, signer), outbox.next(0, signer)), (Some(scope(2)), None));
     }
 
     #[test]
     fn a_scope_that_changes_while_it_is_carried_is_carried_again_and_never_twice_at_once() {
         let mut outbox = outbox(SpeaksFor::All);
         outbox.assert([scope(1)]);
-        assert_eq!(outbox.next(0), Some(scope(1)));
+        assert_eq!(outbox.next(0, signer), Some(scope(1)));
         outbox.assert([scope(1), scope(1)]);
-        assert_eq!(outbox.next(0), None);
+        assert_eq!(outbox.next(0, signer), None);
         outbox.done(scope(1), Carried::Settled);
-        assert_eq!(outbox.next(0), Some(scope(1)));
+        assert_eq!(outbox.next(0, signer), Some(scope(1)));
         outbox.done(scope(1), Carried::Settled);
-        assert_eq!((outbox.next(0), outbox.waiting()), (None, 0));
+        assert_eq!((outbox.next(0, signer), outbox.waiting()), (None, 0));
     }
 
     #[test]
     fn what_fails_or_is_cut_off_is_tried_again() {
         let mut outbox = outbox(SpeaksFor::All);
         outbox.assert([scope(1), scope(2)]);
-        assert_eq!((outbox.next(0), outbox.next(0)), (Some(scope(1)), Some(scope(2))));
+        assert_eq!((outbox.next(0, signer), outbox.next(0, signer)), (Some(scope(1)), Some(scope(2))));
         outbox.done(scope(1), Carried::Failed);
-        assert_eq!(outbox.next(0), None);
+        assert_eq!(outbox.next(0, signer), None);
         outbox.retry();
-        assert_eq!(outbox.next(0), Some(scope(1)));
+        assert_eq!(outbox.next(0, signer), Some(scope(1)));
         outbox.closed();
-        assert_eq!((outbox.next(0), outbox.waiting()), (None, 2));
+        assert_eq!((outbox.next(0, signer), outbox.waiting()), (None, 2));
         // The end of what was cut off says nothing.
         outbox.done(scope(1), Carried::Settled);
         outbox.opened([scope(3)]);
-        let next: Vec<_> = std::iter::from_fn(|| outbox.next(0)).collect();
+        let next: Vec<_> = std::iter::from_fn(|| outbox.next(0, signer)).collect();
         assert_eq!(next, [scope(1), scope(2), scope(3)]);
     }
 
@@ -285,10 +313,10 @@ mod tests {
         let mut outbox = Outbox::new(SpeaksFor::All);
         let wish = |validator: &str, payload| Registration { payload, ..registration(validator, None, 9) };
         outbox.subscribed(&wish("a", Payload::Announce), 0);
-        assert_eq!(outbox.payload(issuer(1), Payload::Full, 0), Payload::Announce);
+        assert_eq!(outbox.payload(&[issuer(1)], Payload::Full, 0), Payload::Announce);
         outbox.subscribed(&wish("b", Payload::Full), 0);
-        assert_eq!(outbox.payload(issuer(1), Payload::Full, 0), Payload::Full);
-        assert_eq!(outbox.payload(issuer(1), Payload::Difference, 0), Payload::Difference);
+        assert_eq!(outbox.payload(&[issuer(1)], Payload::Full, 0), Payload::Full);
+        assert_eq!(outbox.payload(&[issuer(1)], Payload::Difference, 0), Payload::Difference);
     }
 
     /// Something that happens to an outbox.
@@ -329,7 +357,7 @@ mod tests {
                     self.outbox.assert([scope(*n)]);
                 }
                 Step::Take => {
-                    let Some(next) = self.outbox.next(0) else { return };
+                    let Some(next) = self.outbox.next(0, signer) else { return };
                     assert!(self.under_way.iter().all(|(scope, _)| *scope != next), "twice at once");
                     self.under_way.push((next, self.enforced[&next]));
                 }

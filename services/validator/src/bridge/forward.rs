@@ -6,12 +6,17 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::iter;
 use std::time::Duration;
 
 use revocast_bus::{BusError, Entry, Followed, Follower, Stored};
 use revocast_daemon::every;
 use revocast_messages::{Registration, decode, parse_registry_key, subjects};
+use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::Crl;
+use revocast_pki::identity::IssuerId;
+use revocast_pki::name::Name;
+use revocast_pki::path::CertificateSource;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, info, warn};
@@ -20,7 +25,7 @@ use super::Bridge;
 use super::carry::{Carrier, Load, Stands};
 use super::decide::{Carried, Outbox};
 use crate::events::Event;
-use crate::state::ScopeKey;
+use crate::state::{Live, ScopeKey};
 
 /// How often what failed is tried again, and lapsed subscriptions are forgotten.
 const LOOK: Duration = Duration::from_secs(1);
@@ -95,8 +100,9 @@ impl Forwarding<'_> {
     fn begin(&mut self) {
         let Some(carrier) = self.carrier.clone() else { return };
         let now_ms = self.now_ms();
-        while let Some(scope) = self.outbox.next(now_ms) {
-            let payload = self.outbox.payload(scope.0, self.bridge.config.payload, now_ms);
+        let live = &self.bridge.home.live;
+        while let Some(scope) = self.outbox.next(now_ms, |scope| namesakes(live, scope)) {
+            let payload = self.outbox.payload(&namesakes(live, &scope), self.bridge.config.payload, now_ms);
             let load = Load { scope, before: self.carried.get(&scope).cloned(), payload };
             let carrier = carrier.clone();
             let task = self.under_way.spawn(async move { (scope, carrier.carry(load).await) });
@@ -154,13 +160,13 @@ impl Forwarding<'_> {
         match event {
             Ok(Event::Applied { scope, .. }) => self.outbox.assert([scope]),
             Ok(Event::Learned(certificate)) => {
-                // A further certificate of an issuer goes where its CRLs go.
-                let issuer = certificate.as_issuer();
+                // A further certificate of an issuer goes where its CRLs go, and tells that another key has its name.
                 if let Some(carrier) = &self.carrier {
                     carrier.forget_certificates();
                 }
-                let scopes = self.bridge.home.live.scope_keys().into_iter();
-                self.outbox.assert(scopes.filter(|scope| scope.0 == issuer));
+                let live = &self.bridge.home.live;
+                let scopes = live.scope_keys().into_iter();
+                self.outbox.assert(scopes.filter(|scope| is_named(live, scope, certificate.subject())));
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
@@ -215,8 +221,9 @@ impl Forwarding<'_> {
             self.bridge.home.health.well(&self.bridge.about());
         }
         let now_ms = self.now_ms();
-        self.carried.retain(|scope, _| self.outbox.is_wanted(scope.0, now_ms));
-        self.outbox.assert(self.bridge.home.live.scope_keys());
+        let live = &self.bridge.home.live;
+        self.carried.retain(|scope, _| self.outbox.is_wanted(&namesakes(live, scope), now_ms));
+        self.outbox.assert(live.scope_keys());
     }
 
     fn look(&mut self) {
@@ -234,4 +241,17 @@ impl Forwarding<'_> {
         self.bridge.counts.subscriptions.set(&labels, self.outbox.subscriptions() as f64);
         self.bridge.counts.waiting.set(&labels, self.outbox.waiting() as f64);
     }
+}
+
+/// Who is wished for with a scope: its signer, and every known key of the signer's name. An identity is a hash of both, so
+/// no certificate can bring in an issuer of another name.
+fn namesakes(live: &Live, scope: &ScopeKey) -> Vec<IssuerId> {
+    let name = live.look(scope, |enforced, _| enforced.map(|enforced| enforced.crl.issuer().detached()));
+    let certificates = name.map_or_else(Vec::new, |name| live.by_subject(&name));
+    iter::once(scope.0).chain(certificates.iter().map(Certificate::as_issuer)).collect()
+}
+
+/// Whether the CRL of a scope bears this issuer's name.
+fn is_named(live: &Live, scope: &ScopeKey, name: &Name) -> bool {
+    live.look(scope, |enforced, _| enforced.is_some_and(|enforced| enforced.crl.issuer() == name))
 }
