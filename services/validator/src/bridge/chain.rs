@@ -15,8 +15,9 @@ use crate::state::Live;
 /// At most this many certificates go with the CRLs of an issuer. Real CAs have a handful, cross-certificates included.
 const MAX_CERTIFICATES: usize = 64;
 
-/// The certificates of a CRL's signer, which need not be a CA, and the CA certificates above it that have a path to an anchor of this validator, each with
-/// the identity of the key that signed it; the nearest first. Verifies signatures, so it may take a while.
+/// The certificates of a CRL's signer, which need not be a CA, and the CA certificates above it that have a path to an
+/// anchor of this validator, each with the identity of the key that signed it; the nearest first. Verifies signatures, so
+/// it may take a while.
 pub(super) fn chain(
     live: &Live,
     verifier: &Verifier,
