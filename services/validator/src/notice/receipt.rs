@@ -72,7 +72,7 @@ type Turn = (bool, u64);
 
 /// Whoever enforces a CRL first leaves the broker to those whom its notice has yet to reach; and what comes in a burst is
 /// told once.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(15);
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Told at once; the others wait for their turn.
