@@ -31,6 +31,8 @@ async fn while_a_ca_rolls_its_key_over_the_crls_of_both_keys_are_enforced_in_the
     let (old, new) = (world.root.subordinate(name), world.root.subordinate(name));
     let mut validator = world.validator("v1", "");
     validator.start();
+    // Without it nothing below the root is valid.
+    enforced(&validator, &world.root, 1).await;
     world.introduce_one(&old).await;
     world.publish(&old, &old.crl(5, 2)).await;
     enforced(&validator, &old, 5).await;
