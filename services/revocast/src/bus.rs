@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use revocast_bus::{Bus, BusConfig, Credentials};
+use revocast_bus::{Bus, BusConfig, Credentials, check_server};
 use revocast_daemon::{LogFormat, start_logs};
 
 use crate::exit::Failure;
@@ -75,19 +75,9 @@ impl BusArgs {
     }
 }
 
-/// URL schemes by which a broker is reached.
-const SCHEMES: [&str; 4] = ["nats", "tls", "ws", "wss"];
-
-/// The URL of a broker's server; without a scheme it is `nats`.
+/// The URL of a broker's server.
 pub(crate) fn server(text: &str) -> Result<String, String> {
-    let (scheme, place) = text.split_once("://").unwrap_or(("nats", text));
-    if !SCHEMES.contains(&scheme) {
-        return Err(format!("the scheme is none of {}", SCHEMES.join(", ")));
-    }
-    if place.is_empty() {
-        return Err("no server is named".into());
-    }
-    Ok(text.to_owned())
+    check_server(text).map(|()| text.to_owned())
 }
 
 /// Runs a verb that talks to the network.

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use revocast_bus::BusConfig;
+use revocast_bus::{BusConfig, check_server};
 use revocast_daemon::{DoorConfig, RequestLimits};
 use revocast_fetch::{FetchConfig, Fetcher};
 use revocast_messages::{Instance, Payload, SubscriptionRequest, WatchRequest};
 use revocast_pki::identity::IssuerId;
 use revocast_store::read_certificates;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::acquire::AcquireConfig;
 use crate::bridge::BridgeConfig;
@@ -131,9 +130,6 @@ impl Default for ValidatorConfig {
     }
 }
 
-/// URL schemes by which a broker is reached.
-const BUS_SCHEMES: [&str; 4] = ["nats", "tls", "ws", "wss"];
-
 impl ValidatorConfig {
     /// Fails with the key whose value no validator can run by, and why. The files of certificates are read.
     pub fn check(&self) -> Result<(), String> {
@@ -245,16 +241,7 @@ fn check_bus(key: &str, bus: &BusConfig) -> Result<(), String> {
         return Err(format!("{key}.servers: there is none"));
     }
     for server in &bus.servers {
-        // Without a scheme it is `nats`.
-        let url = if server.contains("://") { server.clone() } else { format!("nats://{server}") };
-        let url = Url::parse(&url).map_err(|error| format!("{key}.servers: {server:?}: {error}"))?;
-        if !BUS_SCHEMES.contains(&url.scheme()) {
-            let known = BUS_SCHEMES.join(", ");
-            return Err(format!("{key}.servers: {server:?}: the scheme is none of {known}"));
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(format!("{key}.servers: {server:?}: no server is named"));
-        }
+        check_server(server).map_err(|why| format!("{key}.servers: {server:?}: {why}"))?;
     }
     if bus.tls_certificate.is_some() != bus.tls_key.is_some() {
         return Err(format!("{key}.tls_certificate: it goes together with tls_key"));

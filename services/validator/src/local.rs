@@ -23,7 +23,7 @@ use crate::notice::dedup::standing;
 use crate::notice::persist::{Before, Joined, join};
 use crate::notice::verify::Verifier;
 use crate::paths::Paths;
-use crate::question::{Judge, Policies, PolicyError};
+use crate::question::{Judge, Policies, PolicyError, history};
 use crate::state::{Enforced, Live};
 
 /// A validator within this process. Cheap to clone.
@@ -84,6 +84,7 @@ impl Local {
             deadline: config.question_deadline,
             discover: None,
             gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
+            past_gate: Arc::new(Semaphore::new(history::WORKED_ON_AT_ONCE)),
         };
         Ok(Local { judge, verifier: Verifier::new(policies), applying: Arc::default() })
     }

@@ -246,6 +246,7 @@ impl Core {
             deadline: config.question_deadline,
             discover: Some(discover),
             gate: Arc::new(Semaphore::new(config.concurrent_questions.max(1))),
+            past_gate: Arc::new(Semaphore::new(history::WORKED_ON_AT_ONCE)),
         };
         (judge, demand, offers)
     }

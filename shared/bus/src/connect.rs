@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{ConnectOptions, Event, ServerError};
+use async_nats::{ConnectOptions, Event, ServerAddr, ServerError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -33,6 +33,15 @@ pub struct BusConfig {
     pub tls_required: bool,
     /// First tokens of reply subjects; permissions bind it to the user, so that nobody reads another's replies.
     pub inbox_prefix: Option<String>,
+}
+
+/// Whether this is the URL of a broker's server; without a scheme it is `nats`. Fails with what is wrong.
+pub fn check_server(url: &str) -> Result<(), String> {
+    let address: ServerAddr = url.parse().map_err(|error: std::io::Error| error.to_string())?;
+    if address.into_inner().host_str().is_none_or(str::is_empty) {
+        return Err("no server is named".into());
+    }
+    Ok(())
 }
 
 impl Default for BusConfig {

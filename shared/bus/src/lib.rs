@@ -19,7 +19,7 @@ mod service;
 mod survey;
 
 pub use bucket::{Bucket, Entry, Lease};
-pub use connect::{Bus, BusConfig, Credentials};
+pub use connect::{Bus, BusConfig, Credentials, check_server};
 pub use error::BusError;
 pub use follower::{Checkpoint, Contact, Followed, Follower, Resync};
 pub use listen::{Heard, Listener};

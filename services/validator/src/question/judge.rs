@@ -49,6 +49,8 @@ pub(crate) struct Judge {
     pub discover: Option<Discover>,
     /// Questions that may be searched for at once.
     pub gate: Arc<Semaphore>,
+    /// Questions about the past that may be worked on at once.
+    pub past_gate: Arc<Semaphore>,
 }
 
 /// Questions about more certificates than this are not answered where they came in.

@@ -157,6 +157,7 @@ pub(crate) fn remembering(
         deadline: std::time::Duration::from_secs(60),
         discover: None,
         gate: Arc::new(tokio::sync::Semaphore::new(1)),
+        past_gate: Arc::new(tokio::sync::Semaphore::new(1)),
     };
     (folder, judge, simulation.clock)
 }

@@ -97,7 +97,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(700);
 /// (`None`: every instance gets every question), with one handler.
 ///
 /// An `Err` of the handler is sent as a service error: code 400 and the words, in the headers and, to those who asked in
-/// JSON, as `{"error": "..."}`.
+/// JSON, as `{"error": "..."}`. So is code 503 where too many questions wait ([`ServiceSpec::concurrency`]).
 pub async fn serve<H, F>(
     bus: &Bus,
     spec: ServiceSpec,

@@ -46,8 +46,10 @@ pub(super) fn delta_for(
     at: Time,
     signers: &mut dyn Signers,
 ) -> Result<Option<Crl>, Exhausted> {
-    let Some(number) = base.crl.number() else { return Ok(None) };
-    newest_delta(base, crls, signers, |delta| fits(delta, &base.crl, number, at))
+    newest_delta(base, crls, at, signers, |delta, number| {
+        delta.base_number().is_some_and(|based_on| based_on <= number)
+            && delta.number().is_some_and(|delta_number| delta_number >= number)
+    })
 }
 
 /// The newest delta of the same issuer, key and scope that is based on more than the complete CRL has: proof that there is a
@@ -58,20 +60,21 @@ pub(super) fn delta_ahead_of(
     at: Time,
     signers: &mut dyn Signers,
 ) -> Result<Option<Crl>, Exhausted> {
-    let Some(number) = base.crl.number() else { return Ok(None) };
-    newest_delta(base, crls, signers, |delta| {
-        is_of(delta, &base.crl, at) && delta.base_number().is_some_and(|based_on| based_on > number)
+    newest_delta(base, crls, at, signers, |delta, number| {
+        delta.base_number().is_some_and(|based_on| based_on > number)
     })
 }
 
 fn newest_delta(
     base: &Relevant,
     crls: &[Crl],
+    at: Time,
     signers: &mut dyn Signers,
-    counts: impl Fn(&Crl) -> bool,
+    counts: impl Fn(&Crl, CrlNumber) -> bool,
 ) -> Result<Option<Crl>, Exhausted> {
+    let Some(number) = base.crl.number() else { return Ok(None) };
     let mut newest: Option<&Crl> = None;
-    for delta in crls.iter().filter(|delta| counts(delta)) {
+    for delta in crls.iter().filter(|delta| is_of(delta, &base.crl, at) && counts(delta, number)) {
         signers.consider()?;
         let newer = newest.is_none_or(|newest| delta.order() > newest.order());
         if newer && signers.signer_of(delta)? == Some(base.standing.signer) {
@@ -79,12 +82,6 @@ fn newest_delta(
         }
     }
     Ok(newest.cloned())
-}
-
-fn fits(delta: &Crl, base: &Crl, number: CrlNumber, at: Time) -> bool {
-    is_of(delta, base, at)
-        && delta.base_number().is_some_and(|based_on| based_on <= number)
-        && delta.number().is_some_and(|delta_number| delta_number >= number)
 }
 
 fn is_of(delta: &Crl, base: &Crl, at: Time) -> bool {

@@ -26,7 +26,6 @@ use revocast_pki::name::Name;
 use revocast_pki::path::{self, Anchor, CertificateSource, Graph, RevocationMode, Sources};
 use revocast_pki::revocation::CrlSource;
 use revocast_pki::verdict::{Candidate, Verdict};
-use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::answer;
@@ -48,8 +47,7 @@ const LATER: usize = 64;
 
 /// Questions about the past that are worked on at once. They have places of their own: each may read for as long as its
 /// deadline allows, and those about the present are not to wait for that.
-const WORKED_ON_AT_ONCE: usize = 2;
-static PLACES: Semaphore = Semaphore::const_new(WORKED_ON_AT_ONCE);
+pub(crate) const WORKED_ON_AT_ONCE: usize = 2;
 
 /// Octets of CRLs that are read for one question, each time that they are: a dozen of the largest that are known (40 MB),
 /// or thousands of usual size. What is in memory of them at once is less.
@@ -107,7 +105,9 @@ impl Judge {
     /// Answers a question about the past, beside the runtime, as one of those that may be worked on at once.
     pub(super) async fn answer_past(&self, question: Question) -> Answer {
         let (judge, until) = (self.clone(), self.deadline());
-        let Ok(Ok(permit)) = tokio::time::timeout_at(until.into(), PLACES.acquire()).await else {
+        let Ok(Ok(permit)) =
+            tokio::time::timeout_at(until.into(), self.past_gate.clone().acquire_owned()).await
+        else {
             return self
                 .refused(Refusal::Busy { why: "other questions about the past are worked on".into() });
         };

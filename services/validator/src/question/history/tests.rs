@@ -252,7 +252,7 @@ fn questions_about_the_past_and_about_the_present_do_not_wait_for_each_other() {
     drop(searching);
     judge.deadline = Duration::from_millis(50);
     let places = u32::try_from(WORKED_ON_AT_ONCE).unwrap();
-    let reading = runtime().block_on(PLACES.acquire_many(places)).unwrap();
+    let reading = judge.past_gate.clone().try_acquire_many_owned(places).unwrap();
     let refused = asked(&judge, &leaf, at(60), None).refused;
     assert!(matches!(refused, Some(Refusal::Busy { .. })), "{refused:?}");
     drop(reading);
