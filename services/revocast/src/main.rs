@@ -25,6 +25,11 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
+/// What one thread allocates another one frees, for each message: with the system's allocator that is a fifth of what a
+/// validator does beyond its arithmetic.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Certificate validation that is never stale.
 ///
 /// Exit codes: 0 valid or done, 1 invalid or revoked, 2 indeterminate, 3 usage, 4 input/output or internal.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use revocast_bus::{Bus, Checkpoint, Followed, Follower, Stored};
-use revocast_daemon::{Health, blocking, caught};
+use revocast_daemon::{Health, begin, blocking, caught};
 use revocast_messages::{Incoming, subjects};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
@@ -30,8 +30,7 @@ const HELD_BY_US: usize = 2;
 /// How often it is looked whether the heads are worked on.
 const SETTLED_LOOK: Duration = Duration::from_millis(20);
 
-/// Follows one notice stream. Cheap to clone.
-#[derive(Clone)]
+/// Follows one notice stream.
 pub(crate) struct Following {
     stream: &'static str,
     walk: Arc<Walk>,
@@ -41,10 +40,10 @@ pub(crate) struct Following {
     gate: Arc<Semaphore>,
     /// Told to whoever asks for the service's statistics.
     position: Arc<Position>,
-    progress: Arc<Mutex<Progress>>,
-    failed: Arc<Notify>,
+    progress: Mutex<Progress>,
+    failed: Notify,
     /// The heads of this attachment that are under way hold it.
-    heads: Arc<Mutex<Arc<()>>>,
+    heads: Mutex<Arc<()>>,
 }
 
 impl Following {
@@ -67,9 +66,9 @@ impl Following {
             proofs,
             position: Arc::new(Position::new(stream, gate.clone(), places)),
             gate,
-            progress: Arc::default(),
-            failed: Arc::default(),
-            heads: Arc::default(),
+            progress: Mutex::default(),
+            failed: Notify::new(),
+            heads: Mutex::default(),
         }
     }
 
@@ -79,7 +78,7 @@ impl Following {
     }
 
     /// Follows for as long as it is polled.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Arc<Following>) {
         let mut writing = Writing::default();
         loop {
             writing.finish().await;
@@ -100,7 +99,7 @@ impl Following {
         })
     }
 
-    async fn follow(&self, mut follower: Follower, writing: &mut Writing) {
+    async fn follow(self: &Arc<Following>, mut follower: Follower, writing: &mut Writing) {
         let mut ticking = tokio::time::interval(CHECKPOINT_INTERVAL);
         let mut held_back: Vec<Stored> = Vec::new();
         let mut attached = false;
@@ -156,7 +155,7 @@ impl Following {
     /// Once the heads are worked on, the validator knows what the fleet knows. It is waited for beside the following,
     /// since one slow repository must not hold up the next notice. Readiness waits for so long and no longer; that nothing
     /// newer is known is not said before each head is finished or owed.
-    fn is_attached(&self, attachment: u64) {
+    fn is_attached(self: &Arc<Following>, attachment: u64) {
         let (this, ticket) = (self.clone(), self.progress().begin_head());
         let heads = self.heads_under_way();
         tokio::spawn(async move {
@@ -190,7 +189,7 @@ impl Following {
         });
     }
 
-    async fn take_head(&self, head: Stored) {
+    async fn take_head(self: &Arc<Following>, head: Stored) {
         let ticket = self.progress().begin_head();
         let under_way = self.heads_under_way();
         self.take(head, ticket, Some(under_way)).await;
@@ -202,7 +201,7 @@ impl Following {
 
     /// Works on a message beside others; waits only when too many are under way. A head holds `under_way` until it is
     /// finished.
-    async fn take(&self, message: Stored, ticket: Ticket, under_way: Option<Arc<()>>) {
+    async fn take(self: &Arc<Following>, message: Stored, ticket: Ticket, under_way: Option<Arc<()>>) {
         let Ok(permit) = self.gate.clone().acquire_owned().await else { return };
         let came = caught(async { self.walk.read(self.stream, &message) }).await;
         if came.as_ref().is_ok_and(|came| self.walk.is_old(came)) {
@@ -210,9 +209,8 @@ impl Following {
             return self.done(&message, ticket);
         }
         let this = self.clone();
-        tokio::spawn(async move {
-            // What has come besides is taken up first; this takes arithmetic and the disk.
-            tokio::task::yield_now().await;
+        // What has come besides is taken up first; this takes arithmetic and the disk.
+        begin(async move {
             let finished = async { caught(this.walk.finish(came?, &message)).await };
             let finished = match finished.await {
                 Ok(finished) => finished,

@@ -21,7 +21,6 @@ use crate::config::{Subscribe, ValidatorConfig};
 use crate::disk::Disk;
 use crate::doors;
 use crate::doors::events::EventDoor;
-use crate::doors::feed::Feed;
 use crate::doors::http::{Doors, Porter};
 use crate::doors::nats::Questions;
 use crate::doors::statistics::Position;
@@ -86,7 +85,7 @@ pub async fn run(config: ValidatorConfig, context: Context) -> Result<(), RunErr
     let core = Core::begin(config, context).await?;
     let (judge, demand, offers) = core.judge();
     let mut tasks = JoinSet::new();
-    let (acquirer, serving) = core.open_http(&judge, &mut tasks).await?;
+    let (acquirer, serving) = core.open_http(&judge).await?;
     let bridges = core.bridges().await?;
     let (walk, waiting, findings) = core.walk();
     core.start_polling(&walk, findings, &demand, &mut tasks);
@@ -169,7 +168,7 @@ impl Core {
         journal.keep_history(&config.history, context.clock.now_ms())?;
         let journal = Arc::new(journal);
         let verifier = Verifier::new(policies.clone());
-        let events = Events::default();
+        let events = Events::new(context.clock.clone());
         let receipts = Receipts::new(audience(&config.subscribe), events.clone());
         for certificate in policies
             .anchor_certificates()
@@ -252,18 +251,13 @@ impl Core {
     }
 
     /// Opens the HTTP door: what was enforced before is answered from at once.
-    async fn open_http(
-        &self,
-        judge: &Judge,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<(Arc<Acquirer>, JoinHandle<()>), RunError> {
+    async fn open_http(&self, judge: &Judge) -> Result<(Arc<Acquirer>, JoinHandle<()>), RunError> {
         let (config, context) = (&self.config, &self.context);
         let find =
             Find::new(self.live.clone(), self.elsewhere.clone(), &config.acquire, &config.repositories);
         let acquirer =
             Arc::new(Acquirer::new(judge.clone(), find, config.acquire.concurrent, &context.metrics));
-        let feed = Feed::new(context.clock.now_ms());
-        tasks.spawn(feed.clone().run(self.events.all(), context.clock.clone()));
+        let feed = self.events.feed.clone();
         let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
         let http =
             Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: self.live.clone(), events: told };
@@ -337,7 +331,7 @@ impl Core {
         for stream in [subjects::NOTICES, subjects::SIGHTINGS] {
             let proofs = Proofs::new(stream, self.freshness.clone(), self.context.clock.clone());
             let (health, places) = (&self.context.health, self.config.concurrent_notices);
-            let following = Following::new(stream, walk, &self.bus, health, proofs.clone(), places);
+            let following = Arc::new(Following::new(stream, walk, &self.bus, health, proofs.clone(), places));
             positions.push(following.position());
             tasks.spawn(following.run());
             let (bus, interval) = (self.bus.clone(), self.config.freshness.probe);

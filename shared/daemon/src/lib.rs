@@ -24,4 +24,4 @@ pub use logs::{LogFormat, start_logs};
 pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics, Series};
 pub use operational::{OPERATIONAL, router};
 pub use run::{Context, Ended, run};
-pub use work::{LARGE, blocking, caught, every, short, standing_back};
+pub use work::{LARGE, afterwards, begin, blocking, caught, every, short, standing_back};

@@ -1,11 +1,14 @@
 //! How a service's work is paced, and how what blocks is kept off the runtime.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::runtime::Handle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::debug;
 
@@ -59,6 +62,16 @@ fn stand_back() {
 
 type Work = Box<dyn FnOnce() + Send>;
 
+thread_local! {
+    /// Whether this is one of [`Hands`].
+    static IS_A_HAND: Cell<bool> = const { Cell::new(false) };
+    /// What this thread was asked to do [`afterwards`].
+    static AFTERWARDS: RefCell<Vec<Box<dyn FnOnce()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is to be done afterwards waits for no more than so many works.
+const AFTERWARDS_AT_MOST: usize = 64;
+
 /// A few threads for short work, first come, first served.
 #[derive(Default)]
 struct Hands {
@@ -99,13 +112,27 @@ impl Hands {
     }
 
     fn work(&self) {
+        IS_A_HAND.set(true);
         stand_back();
         let mut waiting = self.lock();
         loop {
-            while let Some(work) = waiting.work.pop_front() {
+            let next = waiting.work.pop_front();
+            if let Some(work) = next {
                 drop(waiting);
                 work();
+                if AFTERWARDS.with_borrow(Vec::len) >= AFTERWARDS_AT_MOST {
+                    do_what_was_left();
+                }
+                // A turn may be longer than many such works: whoever became ready meanwhile goes first.
+                std::thread::yield_now();
                 waiting = self.lock();
+                continue;
+            }
+            if !AFTERWARDS.with_borrow(Vec::is_empty) {
+                drop(waiting);
+                do_what_was_left();
+                waiting = self.lock();
+                continue;
             }
             waiting.idle += 1;
             waiting = self.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -122,6 +149,9 @@ impl Hands {
 /// As [`blocking`], for work of a millisecond or so on the processor and the disk, on one of a few threads. They stand back:
 /// what comes over the network is taken up first, so that everybody has it soonest, and questions are answered meanwhile.
 pub async fn short<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if IS_A_HAND.get() {
+        return work();
+    }
     let Some(hands) = Hands::get() else { return blocking(work).await };
     let (done, result) = tokio::sync::oneshot::channel();
     hands.hand(Box::new(move || {
@@ -133,6 +163,45 @@ pub async fn short<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(_) => std::future::pending().await,
     }
+}
+
+fn do_what_was_left() {
+    for then in AFTERWARDS.take() {
+        // What panics ends neither the thread nor what else was left.
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(then));
+    }
+}
+
+/// Does something of which nobody is in a hurry: within [`short`] work once no more such work waits, so that waking
+/// whoever is told delays none of it; elsewhere at once.
+pub fn afterwards(then: impl FnOnce() + 'static) {
+    if IS_A_HAND.get() {
+        AFTERWARDS.with_borrow_mut(|left| left.push(Box::new(then)));
+    } else {
+        then();
+    }
+}
+
+/// Begins work that is mostly done by [`short`]. One of the same threads takes it as far as it goes without waiting for
+/// anything, so that nobody is woken between its parts; if it has to wait, the rest of it is a task of the runtime. A panic
+/// ends the work and nothing else.
+pub fn begin(work: impl Future<Output = ()> + Send + 'static) {
+    let runtime = Handle::current();
+    let Some(hands) = Hands::get() else {
+        runtime.spawn(work);
+        return;
+    };
+    hands.hand(Box::new(move || {
+        let _within = runtime.enter();
+        let rest = std::panic::catch_unwind(AssertUnwindSafe(move || {
+            let mut work = Box::pin(work);
+            // Whatever would have woken it is looked at again by the task's first poll.
+            work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending().then_some(work)
+        }));
+        if let Ok(Some(rest)) = rest {
+            runtime.spawn(rest);
+        }
+    }));
 }
 
 /// Runs what blocks on the disk or the processor beside the runtime; a panic there is one here.
@@ -178,6 +247,60 @@ mod tests {
         let done: Vec<usize> = futures::future::join_all(all).await.into_iter().flatten().collect();
         assert_eq!(done, (0..200).filter(|n| n % 10 != 0).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= HANDS * std::thread::available_parallelism().unwrap().get());
+    }
+
+    fn thread() -> std::thread::ThreadId {
+        std::thread::current().id()
+    }
+
+    #[tokio::test]
+    async fn work_that_is_begun_is_done_in_one_place_until_it_waits_and_goes_on_as_a_task() {
+        let here = thread();
+        let (go, gone) = tokio::sync::oneshot::channel();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        begin(async move {
+            let _ = began.send((thread(), short(thread).await));
+            let _ = gone.await;
+            let _ = tell.send((thread(), short(thread).await));
+        });
+        let (hand, shortly) = begun.await.unwrap();
+        assert!(hand == shortly && hand != here);
+        go.send(()).unwrap();
+        let (task, shortly) = told.await.unwrap();
+        assert!(task == here && shortly != here);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_for_afterwards_is_done_wherever_it_is_left_also_after_a_panic_in_it() {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let telling = tell.clone();
+        afterwards(move || telling.send(0).unwrap());
+        assert_eq!(told.try_recv(), Ok(0), "at once");
+        for n in 1..=200 {
+            let telling = tell.clone();
+            short(move || {
+                afterwards(|| panic!("what was left"));
+                afterwards(move || drop(telling));
+            })
+            .await;
+            let telling = tell.clone();
+            short(move || afterwards(move || telling.send(n).unwrap())).await;
+        }
+        let mut all = Vec::new();
+        while all.len() < 200 {
+            all.extend(told.recv().await);
+        }
+        all.sort_unstable();
+        assert_eq!(all, (1..=200).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn work_that_was_begun_and_panics_ends_and_no_thread_with_it() {
+        for _ in 0..100 {
+            begin(async { panic!("the first") });
+        }
+        assert_eq!(short(|| 7).await, 7);
     }
 
     #[tokio::test]

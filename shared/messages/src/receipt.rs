@@ -24,6 +24,20 @@ pub enum Source {
     Store,
 }
 
+impl Source {
+    /// One word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Source::Inline => "inline",
+            Source::Difference => "difference",
+            Source::Object => "object",
+            Source::Repository => "repository",
+            Source::Held => "held",
+            Source::Store => "store",
+        }
+    }
+}
+
 /// "I enforce this." Layout version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {

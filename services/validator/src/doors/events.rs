@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{About, EVENTS, Feed, Heard, Listener, Written};
 use super::http::Doors;
+use crate::events::feed::{About, EVENTS, Feed, Heard, Listener, Written};
 
 /// How events are told over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

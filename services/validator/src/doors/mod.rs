@@ -3,7 +3,6 @@
 
 pub(crate) mod acquire;
 pub(crate) mod events;
-pub(crate) mod feed;
 pub(crate) mod http;
 pub(crate) mod issuers;
 pub(crate) mod nats;

@@ -333,6 +333,7 @@ pub(super) fn rest(tries: u32) -> Duration {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use futures::FutureExt;
     use std::collections::BTreeMap;
     use std::path::Path;
 
@@ -349,6 +350,7 @@ pub(super) mod tests {
     use super::*;
     use crate::config::PolicyConfig;
     use crate::disk::Disk;
+    use crate::events::feed::{Heard, Listener};
     use crate::events::{Event, Events};
     use crate::metrics::Counts;
     use crate::polling::{Board, PollingConfig};
@@ -396,11 +398,14 @@ pub(super) mod tests {
     }
 
     /// Whose notices were put aside since it was asked last.
-    fn put_aside(listening: &mut tokio::sync::broadcast::Receiver<Event>) -> Vec<String> {
-        let told = std::iter::from_fn(|| listening.try_recv().ok());
-        let aside = told.filter_map(|event| match event {
-            Event::Notice { subject, outcome: "aside" } => Some(subject.to_string()),
-            _ => None,
+    fn put_aside(listening: &mut Listener) -> Vec<String> {
+        let told = std::iter::from_fn(|| listening.next().now_or_never().flatten());
+        let aside = told.filter_map(|heard| match heard {
+            Heard::Told(told) => match &told.event {
+                Event::Notice { subject, outcome: "aside" } => Some(subject.to_string()),
+                _ => None,
+            },
+            Heard::Missed(_) => None,
         });
         aside.collect()
     }
@@ -411,7 +416,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = holder("CN=Root", None, |_| {});
         let walk = walk(folder.path(), &root, Live::new());
-        let mut listening = walk.events.all();
+        let mut listening = walk.events.feed.listen(None);
         assert!(record(&walk, &subject(1), 1, Needs::Signer).await);
         assert!(record(&walk, &subject(2), 1, Needs::Signer).await);
         for n in 2..MAX_DEBTS_OF_CLASS {
@@ -433,7 +438,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = holder("CN=Root", None, |_| {});
         let walk = walk(folder.path(), &root, Live::new());
-        let mut listening = walk.events.all();
+        let mut listening = walk.events.feed.listen(None);
         for body in 0..8 {
             assert!(record(&walk, &subject(1), body, Needs::Source).await);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use revocast_bus::Bus;
+use revocast_daemon::afterwards;
 use revocast_faults::fail_point;
 use revocast_messages::{Instance, Receipt, Source, encode, subjects};
 use revocast_pki::identity::{CrlId, CrlNumber, IssuerId};
@@ -122,7 +123,9 @@ impl Receipts {
         let mut waiting = self.lock();
         if is_about(&waiting.about, &told.scope) {
             waiting.insert(told);
-            self.arrived.notify_one();
+            drop(waiting);
+            let arrived = self.arrived.clone();
+            afterwards(move || arrived.notify_one());
         }
     }
 

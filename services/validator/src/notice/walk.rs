@@ -159,7 +159,7 @@ impl Walk {
 
     /// Counts and tells what became of a notice; of an owed one again when it is finished.
     pub(crate) fn tell(&self, subject: &str, payload: &Bytes, outcome: &Outcome) {
-        self.counts.notices.add_one(&[("outcome", outcome.word())]);
+        self.counts.notice(outcome.word());
         self.events.tell(Event::Notice { subject: subject.into(), outcome: outcome.word() });
         if let Outcome::Aside { word, why } = outcome {
             self.aside.put(subject, payload, word, why);
@@ -344,7 +344,7 @@ impl Walk {
         };
         let (Done { applied, before }, took) = (done, arrived.elapsed());
         self.counts.apply_seconds.observe(took.as_secs_f64());
-        self.counts.applied.add_one(&[("source", &format!("{:?}", applied.source).to_lowercase())]);
+        self.counts.applied(applied.source);
         self.journal.forget_later(&applied.obsolete);
         let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());
         if octets >= LARGE {

@@ -75,8 +75,8 @@ pub(crate) fn start(
         async move { share::publish(offers, &bus, &judge, told).await }
     });
     tasks.spawn({
-        let (bus, judge, events) = (bus.clone(), judge.clone(), events.changes());
-        async move { receive::follow(judge, &bus, events, heard).await }
+        let (bus, judge) = (bus.clone(), judge.clone());
+        async move { receive::follow(judge, &bus, heard).await }
     });
 }
 

@@ -10,19 +10,17 @@ use revocast_bus::{Bus, Followed, Follower, Stored};
 use revocast_daemon::{blocking, every};
 use revocast_messages::subjects::Subject;
 use revocast_messages::{PathShare, subjects};
-use tokio::sync::broadcast;
 use tracing::debug;
 
 use super::offered::{self, Offered, Word};
 use super::pace::Pace;
-use crate::events::Event;
 use crate::question::Judge;
 
 /// At most this many paths wait for something else to become known; the oldest go first.
 const MAX_PUT_OFF: usize = 1_024;
 /// A path is put off at most this often: whoever tells what never becomes valid costs no more.
 const MAX_ATTEMPTS: u32 = 16;
-/// Paths that were put off are looked at this long after something has become known; what comes in the meantime is
+/// Paths that were put off are looked at within this time after something has become known; what comes in the meantime is
 /// looked at together.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -33,19 +31,14 @@ struct PutOff {
 }
 
 /// Follows the stream for as long as it is polled.
-pub(crate) async fn follow(
-    judge: Judge,
-    bus: &Bus,
-    mut events: broadcast::Receiver<Event>,
-    judged_per_second: u32,
-) {
+pub(crate) async fn follow(judge: Judge, bus: &Bus, judged_per_second: u32) {
     let mut follower = Follower::new(bus, subjects::PATHS, subjects::ALL_NOTICES, None);
     let mut receiving = Receiving {
         pace: Pace::new(judged_per_second.max(1), Instant::now()),
         put_off: VecDeque::new(),
         judge,
     };
-    let (mut ticking, mut due) = (every(LOOK), false);
+    let (mut ticking, mut looked_at) = (every(LOOK), 0);
     loop {
         tokio::select! {
             followed = follower.next() => match followed {
@@ -53,15 +46,11 @@ pub(crate) async fn follow(
                 Followed::Attached { heads, .. } => debug!(heads, "following the paths that others find"),
                 Followed::Detached { .. } => {}
             },
-            event = events.recv() => match event {
-                Ok(Event::Applied { .. } | Event::Learned(_)) => due = true,
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => due = true,
-                Err(broadcast::error::RecvError::Closed) => return,
-            },
-            _ = ticking.tick(), if due => {
-                due = false;
-                receiving.look_again().await;
+            _ = ticking.tick() => {
+                let generation = receiving.judge.live.generation();
+                if std::mem::replace(&mut looked_at, generation) != generation {
+                    receiving.look_again().await;
+                }
             }
         }
     }

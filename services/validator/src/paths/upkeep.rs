@@ -15,7 +15,7 @@ use revocast_pki::certificate::Certificate;
 use revocast_pki::crl::{Crl, Reason};
 use revocast_pki::name::Name;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::TryRecvError;
 
 use super::wanted::Target;
 use crate::events::Event;
@@ -27,8 +27,8 @@ use crate::question::policy::Policy;
 const MAX_BATCH: usize = 1_024;
 /// At most this many paths are built for one batch of events; what is evicted beyond is searched for when it is asked for.
 const MAX_BUILT: usize = 1_024;
-/// What has happened is looked at this much later, with what has happened in the meantime: first it is enforced everywhere.
-const GATHERING: Duration = Duration::from_millis(20);
+/// How often it is looked whether something has happened: first it is enforced everywhere.
+const LOOK: Duration = Duration::from_millis(100);
 /// Pause after each path that was built, so that questions come first.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How often the number of kept paths is told.
@@ -45,31 +45,18 @@ struct Happened {
 
 /// Keeps paths up for as long as it is polled.
 pub(crate) async fn keep(judge: Judge, mut events: broadcast::Receiver<Event>) {
-    let mut telling = every(TELL);
+    let (mut looking, mut telling) = (every(LOOK), every(TELL));
     loop {
         tokio::select! {
-            event = events.recv() => {
-                tokio::time::sleep(GATHERING).await;
-                let Some(happened) = gather(event, &mut events, &judge) else { return };
-                work_off(happened, &judge).await;
-            }
+            _ = looking.tick() => work_off(gather(&mut events, &judge), &judge).await,
             _ = telling.tick() => judge.paths.counts.held.set(&[], judge.paths.cache.len() as f64),
         }
     }
 }
 
-/// The event and those that wait behind it; `None` once no more will come.
-fn gather(
-    first: Result<Event, RecvError>,
-    events: &mut broadcast::Receiver<Event>,
-    judge: &Judge,
-) -> Option<Happened> {
+/// What has happened since the last look.
+fn gather(events: &mut broadcast::Receiver<Event>, judge: &Judge) -> Happened {
     let mut happened = Happened::default();
-    match first {
-        Ok(event) => happened.add(event, judge),
-        Err(RecvError::Lagged(_)) => happened.missed = true,
-        Err(RecvError::Closed) => return None,
-    }
     for _ in 0..MAX_BATCH {
         match events.try_recv() {
             Ok(event) => happened.add(event, judge),
@@ -81,7 +68,7 @@ fn gather(
         happened.crls =
             judge.live.all().iter().flat_map(|(_, held)| held.crls().cloned().collect::<Vec<_>>()).collect();
     }
-    Some(happened)
+    happened
 }
 
 impl Happened {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use revocast_daemon::{Counter, Gauge, Metrics, blocking, every};
 use revocast_pki::name::Name;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -71,14 +71,10 @@ impl Polling {
         let mut came = true;
         loop {
             tokio::select! {
-                _ = looking.tick() => {}
+                _ = looking.tick() => came |= self.hear(&mut events),
                 _ = searching.tick(), if came => {
                     came = false;
                     self.search().await;
-                }
-                event = events.recv() => {
-                    came |= self.heard(event);
-                    continue;
                 }
                 Some(_) = under_way.join_next() => continue,
             }
@@ -110,23 +106,24 @@ impl Polling {
         Ok(())
     }
 
-    /// Takes an event to heart; `true` if a certificate came.
-    fn heard(&self, event: Result<Event, broadcast::error::RecvError>) -> bool {
-        let live = &self.poller.walk.live;
-        match event {
-            Ok(Event::Applied { scope, .. }) => {
-                let issuer: Option<Name> =
-                    live.enforced(&scope).map(|enforced| enforced.crl.issuer().clone());
-                self.board().held_changed(issuer.as_ref(), live);
-                false
+    /// Takes to heart what has happened since the last look; `true` if a certificate came.
+    fn hear(&self, events: &mut broadcast::Receiver<Event>) -> bool {
+        let (live, mut came) = (&self.poller.walk.live, false);
+        loop {
+            match events.try_recv() {
+                Ok(Event::Applied { scope, .. }) => {
+                    let issuer: Option<Name> =
+                        live.enforced(&scope).map(|enforced| enforced.crl.issuer().clone());
+                    self.board().held_changed(issuer.as_ref(), live);
+                }
+                Ok(Event::Learned(_)) => came = true,
+                Ok(_) => {}
+                Err(TryRecvError::Lagged(_)) => {
+                    self.board().held_changed(None, live);
+                    came = true;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return came,
             }
-            Ok(Event::Learned(_)) => true,
-            Ok(_) => false,
-            Err(broadcast::error::RecvError::Lagged(_)) => {
-                self.board().held_changed(None, live);
-                true
-            }
-            Err(broadcast::error::RecvError::Closed) => false,
         }
     }
 

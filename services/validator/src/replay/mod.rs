@@ -134,7 +134,8 @@ impl Simulation {
         }
         let objects =
             RecordedObjects::new(&folder.join("objects"), ValidatorConfig::default().max_crl_bytes)?;
-        let (clock, events) = (Clock::held_at(i64::MIN), Events::default());
+        let clock = Clock::held_at(i64::MIN);
+        let events = Events::new(clock.clone());
         let happened = events.changes();
         let counts = Counts::new(&Metrics::default());
         // What is put aside goes nowhere: it is told in what was played.

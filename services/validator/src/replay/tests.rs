@@ -21,7 +21,7 @@ use crate::config::PolicyConfig;
 use crate::freshness::{Freshness, FreshnessConfig};
 use crate::paths::{Paths, PathsConfig};
 use crate::polling::Demand;
-use crate::question::Judge;
+use crate::question::{Judge, history};
 use crate::state::HistoryConfig;
 
 pub(crate) const NOW: Time = Time::from_unix(1_795_305_600);
@@ -157,7 +157,7 @@ pub(crate) fn remembering(
         deadline: std::time::Duration::from_secs(60),
         discover: None,
         gate: Arc::new(tokio::sync::Semaphore::new(1)),
-        past_gate: Arc::new(tokio::sync::Semaphore::new(1)),
+        past_gate: Arc::new(tokio::sync::Semaphore::new(history::WORKED_ON_AT_ONCE)),
     };
     (folder, judge, simulation.clock)
 }

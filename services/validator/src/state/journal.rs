@@ -304,7 +304,7 @@ fn audit(connection: &Connection, applied: &Applied<'_>) -> Result<(), JournalEr
         applied.crl.number().map(|number| number.to_string()),
         applied.crl.digest().to_string(),
         applied.told_by,
-        format!("{:?}", applied.source).to_lowercase(),
+        applied.source.word(),
         applied.added as i64,
         applied.removed as i64,
         applied.took_us as i64,

@@ -40,8 +40,9 @@ pub(crate) async fn run(watches: Watches, events: Events) {
 async fn listen(watches: Watches, events: Events) {
     let (mut events, mut looking) = (events.changes(), every(LOOK));
     loop {
+        let watching = watches.are_watched();
         tokio::select! {
-            event = events.recv() => match event {
+            event = events.recv(), if watching => match event {
                 Ok(event) => happened(&watches, &event),
                 Err(RecvError::Lagged(missed)) => {
                     debug!(missed, "every watched verdict is judged anew: events were missed");
@@ -49,7 +50,15 @@ async fn listen(watches: Watches, events: Events) {
                 }
                 Err(RecvError::Closed) => return,
             },
-            _ = looking.tick() => watches.tick(),
+            // While nobody watches, nobody is woken by what happens.
+            () = watches.begun(), if !watching => {}
+            _ = looking.tick() => {
+                watches.tick();
+                let later = events.resubscribe();
+                if !watches.are_watched() {
+                    events = later;
+                }
+            }
         }
     }
 }

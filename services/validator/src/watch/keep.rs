@@ -51,6 +51,8 @@ struct Inner {
     counts: WatchCounts,
     registry: Mutex<Registry>,
     due: Notify,
+    /// The first watch came, after there was none.
+    begun: Notify,
     gate: Semaphore,
     bucket: OnceCell<Bucket>,
     /// Whether the heads are followed, so that what is known of them is what stands.
@@ -77,6 +79,7 @@ impl Watches {
             counts,
             registry,
             due: Notify::new(),
+            begun: Notify::new(),
             gate: Semaphore::new(JUDGED_AT_ONCE),
             bucket: OnceCell::new(),
             attached,
@@ -177,7 +180,11 @@ impl Watches {
     /// Changes the registry, and wakes the workers: something may be due.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
         let mut registry = self.registry();
+        let before = registry.len();
         let changed = change(&mut registry);
+        if before == 0 && registry.len() > 0 {
+            self.0.begun.notify_one();
+        }
         self.0.counts.watched.set(&[], registry.len() as f64);
         let due = registry.due();
         self.0.counts.due.set(&[], due as f64);
@@ -186,6 +193,16 @@ impl Watches {
             self.0.due.notify_waiters();
         }
         changed
+    }
+
+    /// Whether anybody watches anything.
+    pub(super) fn are_watched(&self) -> bool {
+        self.registry().len() > 0
+    }
+
+    /// Returns once somebody watches after nobody did.
+    pub(super) async fn begun(&self) {
+        self.0.begun.notified().await;
     }
 
     /// Whether the heads are followed.

@@ -1,13 +1,17 @@
 //! What happens in a validator, as it happens: for whoever watches from within (cached paths, watched verdicts, the
 //! event door). A hint, never a record: a listener that is too slow misses some, is told so, and looks at the live state.
 
+pub(crate) mod feed;
+
 use std::sync::Arc;
 
+use revocast_daemon::Clock;
 use revocast_messages::VerdictChanged;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::{CrlId, CrlNumber};
 use tokio::sync::broadcast;
 
+use self::feed::Feed;
 use crate::state::ScopeKey;
 
 /// Events that a slow listener may be behind before it misses some.
@@ -55,33 +59,35 @@ impl Event {
 /// Hands events on. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Events {
-    all: broadcast::Sender<Event>,
+    /// All that happens, for those who listen from outside.
+    pub feed: Feed,
     /// Apart: most notices say nothing new, and wake nobody who waits for news.
     changes: broadcast::Sender<Event>,
+    clock: Clock,
 }
 
 impl Default for Events {
     fn default() -> Events {
-        Events { all: broadcast::Sender::new(CAPACITY), changes: broadcast::Sender::new(CAPACITY) }
+        Events::new(Clock::default())
     }
 }
 
 impl Events {
+    /// Nothing has happened yet.
+    pub(crate) fn new(clock: Clock) -> Events {
+        Events { feed: Feed::new(clock.now_ms()), changes: broadcast::Sender::new(CAPACITY), clock }
+    }
+
     /// Tells all who listen, and waits for nobody.
     pub(crate) fn tell(&self, event: Event) {
         if event.is_change() {
             let _ = self.changes.send(event.clone());
         }
-        let _ = self.all.send(event);
+        self.feed.tell(event, self.clock.now_ms());
     }
 
     /// Listens from now on to what changes verdicts: [`Event::Applied`] and [`Event::Learned`].
     pub(crate) fn changes(&self) -> broadcast::Receiver<Event> {
         self.changes.subscribe()
-    }
-
-    /// Listens from now on to all that happens.
-    pub(crate) fn all(&self) -> broadcast::Receiver<Event> {
-        self.all.subscribe()
     }
 }

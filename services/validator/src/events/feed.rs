@@ -6,14 +6,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use revocast_daemon::Clock;
 use revocast_messages::subjects::Subject;
 use revocast_messages::{Instance, Outcome, Role};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId, WatchId};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::events::Event;
+use super::Event;
 
 /// Events that are kept for listeners who come back, and that a slow listener may be behind before it misses some:
 /// about 400 octets each, or a certificate.
@@ -26,7 +25,7 @@ pub(crate) const EVENTS: [&str; 5] = ["notice", "applied", "learned", "receipt",
 pub(crate) struct Told {
     /// Its number, from 1.
     pub sequence: u64,
-    event: Event,
+    pub event: Event,
     at_ms: i64,
     written: OnceLock<Written>,
 }
@@ -77,19 +76,8 @@ impl Feed {
         Feed { kept: Arc::new(Mutex::new(Kept { last: 0, events: VecDeque::new(), listeners })), began_ms }
     }
 
-    /// Hands on what is heard on `events`, for as long as it is polled.
-    pub(crate) async fn run(self, mut events: broadcast::Receiver<Event>, clock: Clock) {
-        loop {
-            match events.recv().await {
-                Ok(event) => self.tell(event, clock.now_ms()),
-                // The gap in the numbers tells the listeners.
-                Err(RecvError::Lagged(missed)) => self.lock().last += missed,
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    fn tell(&self, event: Event, at_ms: i64) {
+    /// Hands an event on, and waits for nobody.
+    pub(super) fn tell(&self, event: Event, at_ms: i64) {
         let mut kept = self.lock();
         kept.last += 1;
         let told = Arc::new(Told { sequence: kept.last, event, at_ms, written: OnceLock::new() });
@@ -365,17 +353,6 @@ mod tests {
             feed.tell(receipt(2), 0);
             assert_eq!(heard(&mut listener, 1).await, ["missed None"], "{foreign}");
         }
-    }
-
-    #[tokio::test]
-    async fn what_the_feed_itself_missed_its_listeners_are_told() {
-        let (events, receiver) = broadcast::channel(2);
-        let feed = Feed::new(7);
-        let mut listener = feed.listen(None);
-        (1..=5).for_each(|scope| assert!(events.send(receipt(scope)).is_ok()));
-        drop(events);
-        feed.run(receiver, Clock::held_at(0)).await;
-        assert_eq!(heard(&mut listener, 3).await, ["missed Some(3)", "4", "5"]);
     }
 
     #[test]
