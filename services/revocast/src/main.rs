@@ -25,8 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// What one thread allocates another one frees, for each message: with the system's allocator that is a fifth of what a
-/// validator does beyond its arithmetic.
+/// What one thread allocates for a message another one frees, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -256,19 +256,15 @@ mod tests {
     #[tokio::test]
     async fn work_that_is_begun_is_done_in_one_place_until_it_waits_and_goes_on_as_a_task() {
         let here = thread();
-        let (go, gone) = tokio::sync::oneshot::channel();
         let (tell, told) = tokio::sync::oneshot::channel();
-        let (began, begun) = tokio::sync::oneshot::channel();
         begin(async move {
-            let _ = began.send((thread(), short(thread).await));
-            let _ = gone.await;
-            let _ = tell.send((thread(), short(thread).await));
+            let before = (thread(), short(thread).await);
+            tokio::task::yield_now().await;
+            let _ = tell.send((before, (thread(), short(thread).await)));
         });
-        let (hand, shortly) = begun.await.unwrap();
+        let ((hand, shortly), (task, later)) = told.await.unwrap();
         assert!(hand == shortly && hand != here);
-        go.send(()).unwrap();
-        let (task, shortly) = told.await.unwrap();
-        assert!(task == here && shortly != here);
+        assert!(task == here && later != here);
     }
 
     #[tokio::test]

@@ -97,8 +97,6 @@ impl Heads {
     pub(crate) fn take(&mut self, notice: CrlNotice, stored_at_ms: i64) {
         let key = (notice.order(), notice.origin.role);
         let first = self.0.get(&key).map_or(stored_at_ms, |known| known.stored_at_ms.min(stored_at_ms));
-        // One stands of each who tells, be it that the past of a stream is read.
-        self.0.retain(|(_, role), _| *role != notice.origin.role);
         self.0.insert(key, Head { notice, stored_at_ms: first, bytes: Looked::Unknown });
     }
 
