@@ -25,10 +25,6 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// What one thread allocates for a message another one frees, which the system's allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Certificate validation that is never stale.
 ///
 /// Exit codes: 0 valid or done, 1 invalid or revoked, 2 indeterminate, 3 usage, 4 input/output or internal.

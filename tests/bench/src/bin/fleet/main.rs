@@ -12,10 +12,6 @@ mod swap;
 /// As the promised figures were taken: workers on two cores.
 const WORKERS: usize = 2;
 
-/// Of validators and floors alike: the one of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
