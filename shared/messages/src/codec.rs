@@ -15,6 +15,11 @@ pub trait Message: Serialize + DeserializeOwned {
     const VERSION: u8;
     /// Upper bound of its encoded size in octets, version included.
     const MAX_BYTES: usize;
+
+    /// Appends its JSON form, which is the one that is derived.
+    fn write_json(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(json, self)
+    }
 }
 
 /// Why bytes are not the message that they should be.
@@ -61,6 +66,9 @@ const CONTAINER_LIMIT: usize = 8 << 20;
 
 /// Most messages have at most so many octets.
 const USUAL: usize = 512;
+
+/// Most answers have at most so many in JSON; more of them would be beyond what allocators have at hand.
+const USUAL_IN_JSON: usize = 1_000;
 
 fn layout() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<CONTAINER_LIMIT>()
@@ -111,8 +119,9 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
 
 /// The same message as JSON, for clients in other languages; octets are base64, identifiers hex.
 pub fn to_json<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    let mut bytes = Vec::with_capacity(4 * USUAL);
-    serde_json::to_writer(&mut bytes, message)
+    let mut bytes = Vec::with_capacity(USUAL_IN_JSON);
+    message
+        .write_json(&mut bytes)
         .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
     Ok(bytes)
 }

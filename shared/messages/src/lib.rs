@@ -6,6 +6,7 @@
 //! [`headers`], and a receiver refuses a message whose subject, headers and body disagree.
 
 mod acquire;
+mod answer_json;
 mod blob;
 pub mod codec;
 pub mod headers;

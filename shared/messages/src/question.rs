@@ -4,6 +4,7 @@ use revocast_pki::asn1::{NotATime, Time};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::answer_json;
 use crate::blob::Blob;
 use crate::codec::Message;
 use crate::subjects::Instance;
@@ -199,4 +200,8 @@ impl Message for Answer {
     const NAME: &'static str = "answer";
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 4 << 20;
+
+    fn write_json(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        answer_json::write(self, json)
+    }
 }

@@ -602,6 +602,63 @@ fn a_question_in_json_may_leave_out_what_it_does_not_narrow_but_not_misspell_it(
     assert!(codec::from_json::<Question>(br#"{"certificates": [], "options": {"dsn": "x"}}"#).is_err());
 }
 
+fn answers() -> impl Strategy<Value = Answer> {
+    let judgements = proptest::collection::vec(judgements(), 0..3);
+    let refused = proptest::option::of(any::<String>().prop_map(|why| Refusal::Busy { why }));
+    let past = proptest::option::of(times().prop_map(|at| Past { as_of: at, as_known_at: at }));
+    let told = ("[A-Za-z0-9_-]{1,32}", any::<String>(), any::<i64>(), any::<Option<u32>>());
+    (told, judgements, refused, past).prop_map(|(told, judgements, refused, past)| {
+        let (validator, policy, judged_at_ms, freshness_s) = told;
+        let validator = validator.parse().unwrap();
+        Answer { validator, policy, judged_at_ms, freshness_s, judgements, refused, past }
+    })
+}
+
+fn judgements() -> impl Strategy<Value = Judgement> {
+    let outcome = proptest::sample::select(vec![
+        Outcome::Valid,
+        Outcome::Revoked,
+        Outcome::Invalid,
+        Outcome::Indeterminate,
+    ]);
+    let path = proptest::collection::vec(any::<[u8; 32]>().prop_map(CertId), 0..3);
+    let evidence = proptest::collection::vec(evidence(), 0..3);
+    (any::<[u8; 32]>(), outcome, any::<String>(), path, evidence, any::<Option<String>>()).prop_map(
+        |(certificate, outcome, reason, path, evidence, explanation)| Judgement {
+            certificate: CertId(certificate),
+            outcome,
+            reason,
+            path,
+            evidence,
+            explanation,
+        },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 32]>());
+    let kind = proptest::sample::select(vec![CrlKind::Complete, CrlKind::Delta]);
+    let number = proptest::option::of(any::<u64>().prop_map(CrlNumber::from));
+    (ids, kind, number, times(), proptest::option::of(times()), any::<i64>()).prop_map(
+        |((certificate, issuer, scope, crl_id), kind, number, this_update, next_update, age_s)| Evidence {
+            certificate: CertId(certificate),
+            issuer: IssuerId(issuer),
+            scope: ScopeId(scope),
+            kind,
+            crl_id: CrlId(crl_id),
+            number,
+            this_update,
+            next_update,
+            age_s,
+        },
+    )
+}
+
+/// Before the year 0 and after 9999, too.
+fn times() -> impl Strategy<Value = Time> {
+    (-100_000_000_000i64..300_000_000_000).prop_map(Time::from_unix)
+}
+
 proptest! {
     #[test]
     fn no_octets_make_a_reader_panic(octets in proptest::collection::vec(any::<u8>(), 0..300), version in 0u8..3) {
@@ -626,6 +683,12 @@ proptest! {
         let _ = decode::<VerdictChanged>(&message);
         let _ = codec::from_json::<WatchRequest>(&message);
         let _ = codec::from_json::<Question>(&message);
+    }
+
+    #[test]
+    fn an_answer_in_json_is_what_is_derived(answer in answers()) {
+        let json = String::from_utf8(codec::to_json(&answer).unwrap()).unwrap();
+        prop_assert_eq!(json, serde_json::to_string(&answer).unwrap());
     }
 
     #[test]

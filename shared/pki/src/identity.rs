@@ -218,23 +218,41 @@ impl From<u64> for CrlNumber {
     }
 }
 
-impl fmt::Display for CrlNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Long division by ten, most significant octet first: at most 49 digits.
-        let (mut octets, mut digits) = (self.0, Vec::with_capacity(49));
-        loop {
-            let mut remainder = 0u16;
-            for octet in &mut octets {
-                let value = remainder << 8 | u16::from(*octet);
-                (*octet, remainder) = ((value / 10) as u8, value % 10);
+/// Digits of the largest number, rounded up to whole groups of nine.
+const DIGITS: usize = 54;
+
+impl CrlNumber {
+    /// In decimal, written into `digits` from behind: long division by a billion, most significant part first.
+    fn decimal(self, digits: &mut [u8; DIGITS]) -> &str {
+        const BILLION: u64 = 1_000_000_000;
+        let mut parts = [0u32; 5];
+        for (part, octets) in parts.iter_mut().zip(self.0.chunks_exact(4)) {
+            *part = octets.iter().fold(0, |part, octet| part << 8 | u32::from(*octet));
+        }
+        let mut begin = DIGITS;
+        for group in digits.rchunks_exact_mut(9) {
+            let mut remainder = 0u64;
+            for part in &mut parts {
+                let value = remainder << 32 | u64::from(*part);
+                (*part, remainder) = ((value / BILLION) as u32, value % BILLION);
             }
-            digits.push(b'0' + remainder as u8);
-            if octets == [0; 20] {
+            for digit in group.iter_mut().rev() {
+                (*digit, remainder) = (b'0' + (remainder % 10) as u8, remainder / 10);
+            }
+            begin -= 9;
+            if parts == [0; 5] {
                 break;
             }
         }
-        digits.reverse();
-        f.pad_integral(true, "", &String::from_utf8_lossy(&digits))
+        let written = &digits[begin..];
+        let zeros = written.iter().take_while(|digit| **digit == b'0').count();
+        str::from_utf8(&written[zeros.min(written.len() - 1)..]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for CrlNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad_integral(true, "", self.decimal(&mut [0; DIGITS]))
     }
 }
 
@@ -274,7 +292,7 @@ impl FromStr for CrlNumber {
 impl Serialize for CrlNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(self.decimal(&mut [0; DIGITS]))
         } else {
             self.0.serialize(serializer)
         }
@@ -359,6 +377,16 @@ mod tests {
         content.extend([0xff; 20]);
         assert_eq!(CrlNumber::from_integer(&content), Some(largest));
         assert_eq!(largest.to_integer(), content);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn crl_numbers_print_as_integers_do(wide in proptest::prelude::any::<u128>(), bits in 0u32..128) {
+            let wide = wide >> bits;
+            let number = CrlNumber::from_integer(&[&[0], &wide.to_be_bytes()[..]].concat()).unwrap();
+            proptest::prop_assert_eq!(number.to_string(), wide.to_string());
+            proptest::prop_assert_eq!(number.to_string().parse(), Ok(number));
+        }
     }
 
     #[test]

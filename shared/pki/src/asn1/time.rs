@@ -99,8 +99,26 @@ fn civil(year: i64, [month, day, hour, minute, second]: [i64; 5]) -> Option<Time
     Some(Time(days * 86_400 + hour * 3_600 + minute * 60 + second))
 }
 
+impl Time {
+    /// As RFC 3339 writes it, which every answer does a few times; `None` outside of the years 0 to 9999.
+    fn rfc3339(self) -> Option<[u8; 20]> {
+        let (year, month, day, hour, minute, second) = self.civil();
+        let year = u16::try_from(year).ok().filter(|year| *year <= 9_999)?;
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let pairs = [(year / 100) as u8, (year % 100) as u8, month, day, hour, minute, second];
+        for (at, number) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(pairs) {
+            text[at] = b'0' + number / 10;
+            text[at + 1] = b'0' + number % 10;
+        }
+        Some(text)
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.rfc3339() {
+            return f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?);
+        }
         let (year, month, day, hour, minute, second) = self.civil();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
@@ -154,10 +172,12 @@ fn rfc3339(text: &[u8]) -> Option<Time> {
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        match self.rfc3339().as_ref().map(|text| str::from_utf8(text)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
         }
     }
 }
@@ -189,6 +209,19 @@ mod tests {
         assert_eq!(Time::from_generalized_time(b"99991231235959Z"), Some(Time::MAX));
         for wrong in [&b"010229120000Z"[..], b"0002291200Z", b"000229120000+0000", b"000229240000Z", b"Z"] {
             assert_eq!(Time::from_utc_time(wrong), None);
+        }
+    }
+
+    #[test]
+    fn times_outside_of_four_digits_are_shown_with_as_many_as_they_need() {
+        for (seconds, shown) in [
+            (Time::MAX.unix(), "9999-12-31T23:59:59Z"),
+            (Time::MAX.unix() + 1, "10000-01-01T00:00:00Z"),
+            (-62_167_219_200, "0000-01-01T00:00:00Z"),
+            (-62_167_219_201, "-001-12-31T23:59:59Z"),
+        ] {
+            let time = Time::from_unix(seconds);
+            assert_eq!(time.to_string(), shown);
         }
     }
 
