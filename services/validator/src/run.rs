@@ -261,8 +261,8 @@ impl Core {
         let told = EventDoor::new(feed, config.events.clone(), context.stop.clone(), &context.metrics);
         let http =
             Doors { judge: judge.clone(), acquirer: acquirer.clone(), live: self.live.clone(), events: told };
-        let routes = doors::http::routes(http, &Porter::new(&config.requests, &context.metrics), context);
-        let (_, serving) = open_door(config.listen, &config.http, routes, context).await?;
+        let site = doors::http::site(http, &Porter::new(&config.requests, &context.metrics), context);
+        let (_, serving) = open_door(config.listen, &config.http, site, context).await?;
         Ok((acquirer, serving))
     }
 

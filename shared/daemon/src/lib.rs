@@ -17,7 +17,8 @@ mod work;
 pub use clock::Clock;
 pub use config::{ConfigError, load, show};
 pub use door::{
-    DoorConfig, DoorError, Limits, RequestLimits, TlsConfig, listen, open_door, refused, with_refusals,
+    Admitted, DoorConfig, DoorError, Limits, RequestLimits, Site, TlsConfig, listen, open_door, refused,
+    with_refusals,
 };
 pub use health::{Health, Reason};
 pub use logs::{LogFormat, start_logs};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use revocast_bus::{Bus, BusError, Call, Service, ServiceSpec, serve};
@@ -21,7 +21,7 @@ use revocast_messages::{
 };
 use tracing::warn;
 
-use super::http::{Doors, Whole};
+use super::http::Doors;
 use super::nats::GROUP;
 use crate::acquire::Acquirer;
 
@@ -72,12 +72,8 @@ async fn answer(acquirer: &Acquirer, call: &Call) -> Result<(Headers, Bytes), St
 }
 
 /// JSON in the form of [`AcquireRequest`]. A verdict is an answer, whatever it is: status 200.
-pub(super) async fn acquire(
-    State(doors): State<Arc<Doors>>,
-    lines: HeaderMap,
-    Whole(body): Whole,
-) -> Response {
-    let kind = lines.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+pub(super) async fn acquire(doors: Arc<Doors>, head: Parts, body: Bytes) -> Response {
+    let kind = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
     if !says_json(kind) {
         let why = format!("a body of this type is not read: {JSON}");
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);

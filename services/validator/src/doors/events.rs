@@ -7,11 +7,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use revocast_daemon::{Counter, Gauge, Metrics, refused};
 use revocast_pki::identity::{CrlKind, IssuerId, ScopeId};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::http::Doors;
+use super::http::{Doors, options};
 use crate::events::feed::{About, EVENTS, Feed, Heard, Listener, Written};
 
 /// How events are told over HTTP.
@@ -110,14 +110,10 @@ impl Wanted {
 }
 
 /// `GET /v1/events`.
-pub(crate) async fn events(
-    State(doors): State<Arc<Doors>>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-    headers: HeaderMap,
-) -> Response {
-    let Query(wanted) = match wanted {
+pub(crate) async fn events(doors: Arc<Doors>, head: Parts, _: Bytes) -> Response {
+    let wanted: Wanted = match options(&head.uri) {
         Ok(wanted) => wanted,
-        Err(why) => return refused(StatusCode::BAD_REQUEST, &why.body_text()),
+        Err((status, why)) => return refused(status, &why),
     };
     if let Some(unknown) = wanted.unknown() {
         let why = format!("there is no event {unknown:?}; there are: {}", EVENTS.join(", "));
@@ -128,7 +124,7 @@ pub(crate) async fn events(
         let why = format!("{} listen already, and no more are told", door.config.listeners);
         return refused(StatusCode::SERVICE_UNAVAILABLE, &why);
     };
-    let last = headers.get("last-event-id").map(|last| last.to_str().unwrap_or_default());
+    let last = head.headers.get("last-event-id").map(|last| last.to_str().unwrap_or_default());
     let place = Place { place: Some(place), door: door.clone() };
     let listening = Listening { listener: door.feed.listen(last), wanted, _place: place };
     door.count_listeners();

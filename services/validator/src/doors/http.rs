@@ -4,19 +4,21 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{FromRequest, Query, Request, State};
-use axum::handler::Handler;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::body::{Body, HttpBody};
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use revocast_daemon::{
-    Context, Counter, Limits, Metrics, RequestLimits, blocking, refused, router, with_refusals,
+    Admitted, Context, Counter, Limits, Metrics, RequestLimits, Series, Site, blocking, refused, router,
+    with_refusals,
 };
 use revocast_messages::headers::{JSON, says_json};
 use revocast_messages::{Answer, Message, Question, QuestionOptions, Refusal, codec, instant};
 use revocast_pki::bundle::{self, Item};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::acquire::acquire;
@@ -60,63 +62,68 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// A handler behind the porter. The series of success is there from the start.
-    fn new<T: 'static>(
-        porter: &Porter,
-        method: Method,
-        path: &'static str,
-        handler: impl Handler<T, Arc<Doors>>,
-    ) -> Route {
-        let Porter { limits, answers } = porter.clone();
-        let well = answers.series(&[("method", method.as_str()), ("route", path), ("status", "200")]);
-        // What every request of the route shares, in one place: it is cloned with the handler each time.
-        let shared = Arc::new((limits, answers, well, method.clone()));
+    /// A handler behind the porter: it gets the head and the whole body of a request.
+    fn new<H, F>(porter: &Porter, method: Method, path: &'static str, handler: H) -> Route
+    where
+        H: Fn(Arc<Doors>, Parts, Bytes) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response> + Send,
+    {
+        let gate = Arc::new(Gate::new(porter, &method, path));
         let behind = move |State(doors): State<Arc<Doors>>, request: Request| {
-            let (handler, shared) = (handler.clone(), shared.clone());
-            async move {
-                let (limits, answers, well, method) = &*shared;
-                let answer = match limits.admit(request).await {
-                    Ok((request, _place)) => handler.call(request, doors).await,
-                    Err(refusal) => refusal,
-                };
-                match answer.status() {
-                    StatusCode::OK => well.add_one(),
-                    other => answers.add_one(&[
-                        ("method", method.as_str()),
-                        ("route", path),
-                        ("status", other.as_str()),
-                    ]),
-                }
-                answer
-            }
+            let (handler, gate) = (handler.clone(), gate.clone());
+            async move { gate.pass(doors, request, &handler).await }
         };
         let handler = if method == Method::POST { post(behind) } else { get(behind) };
         Route { method, path, handler }
     }
 }
 
-/// The whole body of a request that the porter let in, and so within its limits.
-pub(super) struct Whole(pub Bytes);
+/// The porter at one route.
+struct Gate {
+    limits: Limits,
+    method: Method,
+    path: &'static str,
+    answers: Counter,
+    well: Series,
+}
 
-impl<S: Send + Sync> FromRequest<S> for Whole {
-    type Rejection = Response;
+impl Gate {
+    /// The series of success is there from the start.
+    fn new(porter: &Porter, method: &Method, path: &'static str) -> Gate {
+        let Porter { limits, answers } = porter.clone();
+        let well = answers.series(&[("method", method.as_str()), ("route", path), ("status", "200")]);
+        Gate { limits, method: method.clone(), path, answers, well }
+    }
 
-    async fn from_request(request: Request, _: &S) -> Result<Whole, Response> {
-        Whole::of(request.into_body()).await
+    async fn pass<B, H, F>(&self, doors: Arc<Doors>, request: Request<B>, handler: &H) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        H: Fn(Arc<Doors>, Parts, Bytes) -> F,
+        F: Future<Output = Response>,
+    {
+        let answer = match self.limits.admit(request).await {
+            Ok(Admitted { head, body, .. }) => handler(doors, head, body).await,
+            Err(refusal) => refusal,
+        };
+        match answer.status() {
+            StatusCode::OK => self.well.add_one(),
+            other => self.answers.add_one(&[
+                ("method", self.method.as_str()),
+                ("route", self.path),
+                ("status", other.as_str()),
+            ]),
+        }
+        answer
     }
 }
 
-impl Whole {
-    async fn of(body: Body) -> Result<Whole, Response> {
-        let whole = axum::body::to_bytes(body, Question::MAX_BYTES).await;
-        whole.map(Whole).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.to_string()))
-    }
-}
+/// The route of questions.
+const QUESTIONS: (Method, &str) = (Method::POST, "/v1/validate");
 
 /// All routes of a validator but the operational ones.
 pub(crate) fn table(porter: &Porter) -> Vec<Route> {
     vec![
-        Route::new(porter, Method::POST, "/v1/validate", validate),
+        Route::new(porter, QUESTIONS.0, QUESTIONS.1, validate),
         Route::new(porter, Method::POST, "/v1/acquire", acquire),
         Route::new(porter, Method::GET, "/v1/issuers", issuers),
         Route::new(porter, Method::GET, "/v1/scopes", scopes),
@@ -125,13 +132,21 @@ pub(crate) fn table(porter: &Porter) -> Vec<Route> {
     ]
 }
 
-/// The router of all routes, the operational ones among them.
-pub(crate) fn routes(doors: Doors, porter: &Porter, context: &Context) -> Router {
+/// All routes, the operational ones among them. Those of questions comes before the router, which would take about as
+/// long as an answer.
+pub(crate) fn site(doors: Doors, porter: &Porter, context: &Context) -> Site {
+    let doors = Arc::new(doors);
     let routes = table(porter)
         .into_iter()
         .fold(Router::new(), |routes, route| routes.route(route.path, route.handler))
-        .with_state(Arc::new(doors));
-    with_refusals(routes.merge(router(context)))
+        .with_state(doors.clone());
+    let router = with_refusals(routes.merge(router(context)));
+    let (method, path) = QUESTIONS;
+    let gate = Arc::new(Gate::new(porter, &method, path));
+    Site::from(router).with_first(method, path, move |request| {
+        let (doors, gate) = (doors.clone(), gate.clone());
+        async move { gate.pass(doors, request, &validate).await }
+    })
 }
 
 /// Query parameters of a question whose body is certificates.
@@ -150,23 +165,21 @@ struct Asked {
 
 /// JSON in the form of [`Question`]; or certificates in DER, PEM or PKCS #7 with the options as query parameters: the
 /// first is asked about and the others are offered along, or each is asked about.
-async fn validate(State(doors): State<Arc<Doors>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let Whole(body) = match Whole::of(body).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let asked = match head.uri.query() {
-        None | Some("") => Ok(Asked::default()),
-        Some(_) => Query::try_from_uri(&head.uri).map(|Query(asked)| asked),
-    };
-    let read = asked
-        .map_err(|why| (StatusCode::BAD_REQUEST, why.body_text()))
-        .and_then(|asked| question(asked, &head.headers, body));
+async fn validate(doors: Arc<Doors>, head: Parts, body: Bytes) -> Response {
+    let read = options(&head.uri).and_then(|asked| question(asked, &head.headers, body));
     match read {
         Ok(question) => answered(doors.judge.answer(question).await),
         Err((status, why)) => refused(status, &why),
     }
+}
+
+/// The options in a URL, or the status and the words of their refusal.
+pub(super) fn options<T: Default + DeserializeOwned>(uri: &Uri) -> Result<T, (StatusCode, String)> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(T::default());
+    }
+    let read = Query::try_from_uri(uri).map(|Query(asked)| asked);
+    read.map_err(|why| (StatusCode::BAD_REQUEST, why.body_text()))
 }
 
 /// Media types of bodies that hold certificates; `application/x-www-form-urlencoded` is what `curl --data-binary` says
@@ -193,8 +206,8 @@ fn question(asked: Asked, lines: &HeaderMap, body: Bytes) -> Result<Question, (S
         }
         return codec::from_json(&body).map_err(|error| wrong(error.to_string()));
     }
-    let media = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    if media.as_ref().is_some_and(|media| !CERTIFICATES.contains(&media.as_str())) {
+    let media = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    if media.is_some_and(|media| !CERTIFICATES.iter().any(|known| known.eq_ignore_ascii_case(media))) {
         let why = format!("a body of this type is not read: application/json, {}", CERTIFICATES.join(", "));
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
@@ -255,7 +268,7 @@ struct ScopeState {
 }
 
 /// Of ten thousand scopes it takes a moment: beside the runtime.
-async fn scopes(State(doors): State<Arc<Doors>>) -> Response {
+async fn scopes(doors: Arc<Doors>, _: Parts, _: Bytes) -> Response {
     let listed = blocking(move || scope_states(&doors.live)).await;
     match listed {
         Ok(body) => json(body),
@@ -263,8 +276,10 @@ async fn scopes(State(doors): State<Arc<Doors>>) -> Response {
     }
 }
 
-fn json(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let mut answer = Response::new(body.into());
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    answer
 }
 
 fn scope_states(live: &Live) -> serde_json::Result<Vec<u8>> {

@@ -5,17 +5,17 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use revocast_daemon::{blocking, refused};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::{CertId, CrlKind, CrlNumber, IssuerId, ScopeId};
 use serde::{Deserialize, Serialize};
 
-use super::http::Doors;
+use super::http::{Doors, options};
 use crate::question::Judge;
 use crate::question::anchored::leads_to_anchor;
 use crate::state::{Enforced, ScopeKey};
@@ -25,7 +25,7 @@ const PAGE: usize = 100;
 /// At most this many certificates of one issuer are told; real CAs have few cross-certificates.
 const MAX_CERTIFICATES: usize = 64;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     limit: Option<usize>,
@@ -69,13 +69,10 @@ struct ScopeView {
 }
 
 /// `GET /v1/issuers`.
-pub(crate) async fn issuers(
-    State(doors): State<Arc<Doors>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Response {
-    let Query(page) = match page {
+pub(crate) async fn issuers(doors: Arc<Doors>, head: Parts, _: Bytes) -> Response {
+    let page: Page = match options(&head.uri) {
         Ok(page) => page,
-        Err(why) => return refused(StatusCode::BAD_REQUEST, &why.body_text()),
+        Err((status, why)) => return refused(status, &why),
     };
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=PAGE).contains(&limit) {

@@ -1,14 +1,19 @@
 //! `GET /openapi.json`: what the HTTP door takes and answers, for people and for generators of clients.
 
-use axum::http::header;
-use axum::response::IntoResponse;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::http::{Doors, json};
 
 /// The document, as it stands in the source tree.
 const DOCUMENT: &str = include_str!("../../openapi.json");
 
 /// `GET /openapi.json`.
-pub(crate) async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT)
+pub(crate) async fn openapi(_: Arc<Doors>, _: Parts, _: Bytes) -> Response {
+    json(DOCUMENT)
 }
 
 #[cfg(test)]

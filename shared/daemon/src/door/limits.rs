@@ -1,17 +1,20 @@
 //! [`Limits`]: what one request may take: a place among those at once, so many octets, so long. Whatever is refused is
 //! told as JSON with the limit in words.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::body::{Bytes, HttpBody};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::metrics::{Counter, Metrics};
 
@@ -65,7 +68,7 @@ const THROWN_AWAY: usize = 8 << 20;
 pub struct Limits(Arc<Shared>);
 
 struct Shared {
-    places: Arc<Semaphore>,
+    places: Semaphore,
     at_once: usize,
     max_body: usize,
     body_deadline: Duration,
@@ -80,7 +83,7 @@ impl Limits {
             refusals.add(&[("limit", why)], 0);
         }
         Limits(Arc::new(Shared {
-            places: Arc::new(Semaphore::new(config.at_once.max(1))),
+            places: Semaphore::new(config.at_once.max(1)),
             at_once: config.at_once.max(1),
             max_body,
             body_deadline: config.body_deadline,
@@ -89,33 +92,59 @@ impl Limits {
     }
 
     /// Takes a request in if there is a place for it (else 503), its body has at most so many octets (413) and is there
-    /// in time (408). The body is whole then, and the place is given back when the permit is dropped.
-    pub async fn admit(&self, request: Request) -> Result<(Request, OwnedSemaphorePermit), Response> {
+    /// in time (408).
+    pub async fn admit<B>(&self, request: Request<B>) -> Result<Admitted<'_>, Response>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let shared = &*self.0;
-        let Ok(place) = shared.places.clone().try_acquire_owned() else {
+        let Ok(place) = shared.places.try_acquire() else {
             let why = format!("{} requests are under way, and no more are taken: try again", shared.at_once);
             return Err(shared.refuse(REQUESTS, StatusCode::SERVICE_UNAVAILABLE, &why));
         };
         let (head, body) = request.into_parts();
-        match tokio::time::timeout(shared.body_deadline, shared.whole(&head.headers, body)).await {
-            Ok(body) => Ok((Request::from_parts(head, Body::from(body?)), place)),
-            Err(_) => {
-                let why = format!("the body was not there within {:?}", shared.body_deadline);
-                Err(shared.refuse(TIME, StatusCode::REQUEST_TIMEOUT, &why))
-            }
-        }
+        let body = shared.in_time(shared.whole(&head.headers, body)).await??;
+        Ok(Admitted { head, body, _place: place })
     }
 }
 
+/// A request that was let in. Its place is given back when this is dropped.
+pub struct Admitted<'a> {
+    /// What came before the body.
+    pub head: Parts,
+    /// The whole body.
+    pub body: Bytes,
+    _place: SemaphorePermit<'a>,
+}
+
 impl Shared {
-    async fn whole(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    /// Most bodies have come with their heads, and are handed over by the second time that they are asked for. Only
+    /// for the others is there a timer.
+    async fn in_time<T>(&self, whole: impl Future<Output = T>) -> Result<T, Response> {
+        let mut whole = std::pin::pin!(whole);
+        if let Poll::Ready(whole) = futures::poll!(whole.as_mut()) {
+            return Ok(whole);
+        }
+        ask_again().await;
+        if let Poll::Ready(whole) = futures::poll!(whole.as_mut()) {
+            return Ok(whole);
+        }
+        tokio::time::timeout(self.body_deadline, whole).await.map_err(|_| {
+            let why = format!("the body was not there within {:?}", self.body_deadline);
+            self.refuse(TIME, StatusCode::REQUEST_TIMEOUT, &why)
+        })
+    }
+
+    async fn whole<B>(&self, headers: &HeaderMap, mut body: B) -> Result<Bytes, Response>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let told = headers.get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
         if told.is_some_and(|told: usize| told > self.max_body.saturating_add(THROWN_AWAY)) {
             return Err(self.too_large());
         }
         let broken = |_| refused(StatusCode::BAD_REQUEST, "the body ended in the middle");
-        let mut chunks = body.into_data_stream();
-        let first = chunks.next().await.transpose().map_err(broken)?.unwrap_or_default();
+        let first = octets(&mut body).await.transpose().map_err(broken)?.unwrap_or_default();
         if told == Some(first.len()) && first.len() <= self.max_body {
             // Most bodies come in one piece, and are not copied.
             return Ok(first);
@@ -132,7 +161,7 @@ impl Shared {
             } else {
                 whole = Vec::new();
             }
-            next = chunks.next().await.transpose().map_err(broken)?;
+            next = octets(&mut body).await.transpose().map_err(broken)?;
         }
         if seen > self.max_body { Err(self.too_large()) } else { Ok(whole.into()) }
     }
@@ -146,4 +175,31 @@ impl Shared {
         self.refusals.add_one(&[("limit", limit)]);
         refused(status, why)
     }
+}
+
+/// The next octets of a body; trailers are passed over.
+async fn octets<B>(body: &mut B) -> Option<Result<Bytes, B::Error>>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    loop {
+        match poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await?.map(Frame::into_data) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// Lets the connection look at what else has come.
+async fn ask_again() {
+    let mut is_asked = false;
+    poll_fn(|task| {
+        if std::mem::replace(&mut is_asked, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

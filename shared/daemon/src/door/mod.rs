@@ -6,6 +6,7 @@
 //! may take; [`refused`] is the one form of an error.
 
 mod limits;
+mod site;
 mod tls;
 
 use std::net::SocketAddr;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-pub use limits::{Limits, RequestLimits, refused, with_refusals};
+pub use limits::{Admitted, Limits, RequestLimits, refused, with_refusals};
+pub use site::Site;
 pub use tls::TlsConfig;
 
 use crate::run::Context;
@@ -74,16 +77,16 @@ pub enum DoorError {
     Tls(String),
 }
 
-/// Serves `router` at `address` until the context's stop; returns the address that was bound (for port 0) and the
+/// Serves a [`Site`], such as a router, at `address` until the context's stop; returns the address that was bound (for port 0) and the
 /// serving, which ends when the last request under way is answered.
 pub async fn open_door(
     address: SocketAddr,
     config: &DoorConfig,
-    router: Router,
+    site: impl Into<Site>,
     context: &Context,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let security = Security::new(config.tls.as_ref(), context).await?;
-    open(address, config, security, router, context.stop.clone()).await
+    open(address, config, security, site.into(), context.stop.clone()).await
 }
 
 /// Serves `router` at `address` over plain HTTP until `stop`, under the default limits of connections; returns the
@@ -93,7 +96,7 @@ pub async fn listen(
     router: Router,
     stop: CancellationToken,
 ) -> std::io::Result<(SocketAddr, JoinHandle<()>)> {
-    let opened = open(address, &DoorConfig::default(), Security::Plain, router, stop).await;
+    let opened = open(address, &DoorConfig::default(), Security::Plain, router.into(), stop).await;
     opened.map_err(std::io::Error::other)
 }
 
@@ -101,19 +104,14 @@ async fn open(
     address: SocketAddr,
     config: &DoorConfig,
     security: Security,
-    router: Router,
+    site: Site,
     stop: CancellationToken,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let unusable = |why| DoorError::Address { address, why };
     let listener = TcpListener::bind(address).await.map_err(unusable)?;
     let bound = listener.local_addr().map_err(unusable)?;
     info!(%bound, tls = security.is_tls(), "listening for HTTP");
-    let door = Door {
-        security,
-        service: TowerToHyperService::new(router),
-        header_deadline: config.header_deadline,
-        stop,
-    };
+    let door = Door { security, site, header_deadline: config.header_deadline, stop };
     Ok((bound, tokio::spawn(door.serve(listener, config.connections.max(1)))))
 }
 
@@ -123,7 +121,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 struct Door {
     security: Security,
-    service: TowerToHyperService<Router>,
+    site: Site,
     header_deadline: Duration,
     stop: CancellationToken,
 }
@@ -184,11 +182,14 @@ impl Door {
         let conversation = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_deadline)
-            .serve_connection(TokioIo::new(stream), self.service.clone());
+            .serve_connection(TokioIo::new(stream), self.site.clone());
         tokio::pin!(conversation);
+        // Asked only when it has come: a token that is asked takes locks, and the conversation wakes this task often.
+        let mut stopped: FuturesUnordered<_> = [self.stop.cancelled()].into_iter().collect();
         let ended = tokio::select! {
+            biased;
             ended = conversation.as_mut() => ended,
-            () = self.stop.cancelled() => {
+            _ = stopped.next() => {
                 conversation.as_mut().graceful_shutdown();
                 conversation.await
             }

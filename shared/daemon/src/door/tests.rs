@@ -2,7 +2,9 @@
 
 use axum::body::Bytes;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -38,7 +40,7 @@ async fn opened(config: DoorConfig, limits: RequestLimits) -> Opened {
         let limits = limits.clone();
         async move {
             match limits.admit(request).await {
-                Ok((request, _place)) => next.run(request).await,
+                Ok(Admitted { head, body, .. }) => next.run(Request::from_parts(head, body.into())).await,
                 Err(refusal) => refusal,
             }
         }
@@ -153,6 +155,49 @@ async fn unknown_paths_and_methods_are_told_as_json() {
     let method = door.ask(&request("DELETE /echo")).await.to_ascii_lowercase();
     assert!(method.starts_with("http/1.1 405 ") && method.contains("\r\nallow: post\r\n"), "{method}");
     assert!(method.ends_with(r#"{"error":"/echo does not take delete"}"#), "{method}");
+}
+
+#[tokio::test]
+async fn a_route_before_the_router_takes_its_own_requests_and_no_other() {
+    let context = Context::default();
+    let limits = Arc::new(Limits::new(&RequestLimits::default(), MAX_BODY, &context.metrics));
+    let router = with_refusals(Router::new().route("/echo", post(async |body: Bytes| body)));
+    let site = Site::from(router).with_first(Method::POST, "/first", move |request| {
+        let limits = limits.clone();
+        async move {
+            match limits.admit(request).await {
+                Ok(Admitted { body, .. }) => [b"first: ", &body[..]].concat().into_response(),
+                Err(refusal) => refusal,
+            }
+        }
+    });
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (address, serving) = open_door(any_port, &DoorConfig::default(), site, &context).await.unwrap();
+    let door = Opened { address, context, go: Arc::default(), serving };
+    let first = |body: &str| echo(body).replace("/echo", "/first?all");
+    assert!(door.ask(&first("x")).await.ends_with("\r\n\r\nfirst: x"));
+    assert!(door.ask(&echo("x")).await.ends_with("\r\n\r\nx"));
+    assert!(door.ask(&first(&"a".repeat(MAX_BODY + 1))).await.starts_with("HTTP/1.1 413 "));
+    for other in ["GET /first", "POST /first/"] {
+        let request = format!("{other} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(door.ask(&request).await.starts_with("HTTP/1.1 404 "), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_its_head_and_in_pieces_is_waited_for_and_whole() {
+    let door = opened(DoorConfig::default(), RequestLimits::default()).await;
+    let head = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6\r\n\r\n";
+    let mut stream = door.send(head).await;
+    for piece in ["he", "ll", "o!"] {
+        // Others are answered meanwhile: the door has seen what is there, and waits.
+        assert!(door.ask(&echo("x")).await.ends_with("\r\n\r\nx"));
+        stream.write_all(piece.as_bytes()).await.unwrap();
+    }
+    assert!(rest(stream).await.ends_with("\r\n\r\nhello!"));
+    let chunked = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = door.ask(&format!("{chunked}3\r\nhel\r\n3\r\nlo!\r\n0\r\nTrailer: x\r\n\r\n")).await;
+    assert!(answer.ends_with("\r\n\r\nhello!"), "{answer}");
 }
 
 #[tokio::test]
