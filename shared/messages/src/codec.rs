@@ -16,9 +16,14 @@ pub trait Message: Serialize + DeserializeOwned {
     /// Upper bound of its encoded size in octets, version included.
     const MAX_BYTES: usize;
 
-    /// Appends its JSON form, which is the one that is derived.
-    fn write_json(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
-        serde_json::to_writer(json, self)
+    /// Appends its binary form: what is derived, or the same more quickly.
+    fn write(&self, to: &mut Binary) -> Result<(), Unwritten> {
+        to.value(self)
+    }
+
+    /// Appends its JSON form: what is derived, or the same more quickly.
+    fn write_json(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(to, self)
     }
 }
 
@@ -78,18 +83,43 @@ fn layout() -> impl bincode::config::Config {
 ///
 /// Fails only if a message was built above its own limit.
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, DecodeError> {
-    let mut written = Written(Vec::with_capacity(USUAL));
+    let mut written = Binary(Vec::with_capacity(USUAL));
     written.0.push(M::VERSION);
-    bincode::serde::encode_into_writer(message, &mut written, bincode::config::standard())
-        .map_err(|error| DecodeError::Malformed { name: M::NAME, why: error.to_string() })?;
+    message
+        .write(&mut written)
+        .map_err(|Unwritten(why)| DecodeError::Malformed { name: M::NAME, why: why.to_string() })?;
     within_bound::<M>(&written.0)?;
     Ok(written.0)
 }
 
-/// Identifiers are written octet by octet.
-struct Written(Vec<u8>);
+/// The binary form of a message, as far as it is written.
+#[derive(Debug, Default)]
+pub struct Binary(Vec<u8>);
 
-impl bincode::enc::write::Writer for Written {
+/// A value that has no binary form.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Unwritten(bincode::error::EncodeError);
+
+impl Binary {
+    /// Appends a value as a field of a message. Several in a tuple are as they would be one after another.
+    pub fn value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Unwritten> {
+        bincode::serde::encode_into_writer(value, self, bincode::config::standard()).map_err(Unwritten)
+    }
+
+    /// Appends octets whose number the layout says: an identifier.
+    pub fn octets(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
+    /// What is written.
+    pub fn into_octets(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Arrays are written octet by octet.
+impl bincode::enc::write::Writer for Binary {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         match bytes {

@@ -6,7 +6,6 @@
 //! [`headers`], and a receiver refuses a message whose subject, headers and body disagree.
 
 mod acquire;
-mod answer_json;
 mod blob;
 pub mod codec;
 pub mod headers;
@@ -19,6 +18,7 @@ mod search;
 pub mod subjects;
 mod subscription;
 mod watch;
+mod written;
 
 pub use acquire::{AcquireAnswer, AcquireFrom, AcquireRefusal, AcquireRequest};
 pub use blob::Blob;

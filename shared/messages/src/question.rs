@@ -4,10 +4,10 @@ use revocast_pki::asn1::{NotATime, Time};
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, IssuerId, ScopeId};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::answer_json;
 use crate::blob::Blob;
-use crate::codec::Message;
+use crate::codec::{Binary, Message, Unwritten};
 use crate::subjects::Instance;
+use crate::written;
 
 /// What a question may narrow; it can never widen the validator's policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +201,11 @@ impl Message for Answer {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 4 << 20;
 
-    fn write_json(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
-        answer_json::write(self, json)
+    fn write(&self, to: &mut Binary) -> Result<(), Unwritten> {
+        written::binary(self, to)
+    }
+
+    fn write_json(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
+        written::json(self, to)
     }
 }

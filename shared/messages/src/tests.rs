@@ -686,7 +686,11 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_in_json_is_what_is_derived(answer in answers()) {
+    fn an_answer_is_written_as_is_derived(answer in answers()) {
+        let mut derived = codec::Binary::default();
+        derived.octets(&[Answer::VERSION]);
+        derived.value(&answer).unwrap();
+        prop_assert_eq!(encode(&answer).unwrap(), derived.into_octets());
         let json = String::from_utf8(codec::to_json(&answer).unwrap()).unwrap();
         prop_assert_eq!(json, serde_json::to_string(&answer).unwrap());
     }
