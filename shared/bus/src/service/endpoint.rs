@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_nats::service::error::Error as Failure;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, endpoint};
 use async_nats::{Client, HeaderMap, Message, PublishError, PublishErrorKind, Subject, Subscriber};
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, poll};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -130,15 +132,14 @@ impl Endpoint {
         F: Future<Output = Option<Answered>> + Send + 'static,
     {
         let endpoint = Arc::new(self);
-        let mut ended = std::pin::pin!(endpoint.ending.cancelled());
-        let mut is_ending = false;
+        // Looked at only when it has come: a token that is asked takes locks, and every question would wait for them.
+        let mut ended: FuturesUnordered<_> = [endpoint.ending.cancelled()].into_iter().collect();
         let mut come = Vec::with_capacity(TOGETHER);
         let (mut known, mut left) = (Vec::with_capacity(TOGETHER), Vec::new());
         loop {
             tokio::select! {
                 biased;
-                () = &mut ended, if !is_ending => {
-                    is_ending = true;
+                Some(()) = ended.next() => {
                     // What the broker has sent is still taken up.
                     if let Err(error) = questions.drain().await {
                         debug!(%error, "the connection was gone already");
@@ -152,7 +153,7 @@ impl Endpoint {
                 },
             }
             while come.len() < TOGETHER
-                && let Some(Some(next)) = questions.next().now_or_never()
+                && let Poll::Ready(Some(next)) = poll!(questions.next())
             {
                 come.push(next);
             }

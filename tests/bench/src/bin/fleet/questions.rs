@@ -16,16 +16,19 @@ use revocast_messages::{Answer, Outcome, Question, decode, encode};
 use revocast_tests::{NatsServer, free_address};
 
 use crate::Failure;
-use crate::rig::{Ca, Validator, cpu, folder_in_memory, quantile};
+use crate::rig::{Awake, Ca, Validator, cpu, folder_in_memory, quantile};
 
 /// Questions per row of which one is in flight.
 const QUESTIONS: u64 = 10_000;
 /// Questions per row of which many are: they take as long.
 const MANY_QUESTIONS: u64 = 100_000;
-/// Every row is taken this often, floor and ours in turn; the median counts.
+/// Every row is taken this often, floor and ours in turn; the medians count.
 const ROUNDS: usize = 5;
-/// Those with one in flight are: what a question takes then depends much on how deep the processors sleep meanwhile.
-const ROUNDS_OF_ONE: usize = 21;
+/// Those with one in flight are: what a question takes then depends much on how deep the processors sleep meanwhile, so
+/// they are taken once more with processors that do not.
+const ROUNDS_OF_ONE: usize = 11;
+/// How many are in flight over NATS, and whether the processors are kept awake.
+const ROWS: [(usize, bool); 3] = [(1, false), (1, true), (128, false)];
 /// Certificates of a batch.
 const BATCH: usize = 64;
 
@@ -61,11 +64,12 @@ pub(crate) async fn measure() -> Result<(), Failure> {
     let echo = connect(&nats).await?;
     let echoing = tokio::spawn(serve_echo(echo, answered.clone()));
     first_answer(&client, "bench.echo", &asked).await?;
-    for in_flight in [1, 128] {
+    for (in_flight, awake) in ROWS {
+        let _awake = awake.then(Awake::start).transpose()?;
         let floor = || over_nats(client.clone(), "bench.echo", asked.clone(), in_flight, of(in_flight));
         let ours = || over_nats(client.clone(), "pki.validate", asked.clone(), in_flight, of(in_flight));
-        let (floor, ours) = in_turn(rounds(in_flight), floor, ours).await?;
-        tell(&format!("NATS, {in_flight} in flight"), floor, ours);
+        let taken = in_turn(rounds(in_flight), floor, ours).await?;
+        tell(&format!("NATS, {in_flight} in flight{}", if awake { ", awake" } else { "" }), &taken);
     }
 
     let leaves: Result<Vec<_>, Failure> = (0..BATCH as u32).map(|n| Ok(ca.leaf(n + 100)?.into())).collect();
@@ -86,8 +90,8 @@ pub(crate) async fn measure() -> Result<(), Failure> {
         let floor = || over_http(bare, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
         let ours =
             || over_http(validator.address, "application/pkix-cert", Bytes::from(leaf.clone()), in_flight);
-        let (floor, ours) = in_turn(rounds(in_flight), floor, ours).await?;
-        tell(&format!("HTTP, {in_flight} connections"), floor, ours);
+        let taken = in_turn(rounds(in_flight), floor, ours).await?;
+        tell(&format!("HTTP, {in_flight} connections"), &taken);
     }
     validator.stop().await;
     Ok(())
@@ -235,46 +239,39 @@ where
     })
 }
 
-/// Floor and ours in turn; the medians of both.
+/// Floor and ours in turn.
 async fn in_turn<F, O>(
     rounds: usize,
     floor: impl Fn() -> F,
     ours: impl Fn() -> O,
-) -> Result<(Row, Row), Failure>
+) -> Result<Vec<(Row, Row)>, Failure>
 where
     F: Future<Output = Result<Row, Failure>>,
     O: Future<Output = Result<Row, Failure>>,
 {
-    let (mut floors, mut taken) = (Vec::new(), Vec::new());
+    let mut taken = Vec::new();
     for _ in 0..rounds {
-        floors.push(floor().await?);
-        taken.push(ours().await?);
+        taken.push((floor().await?, ours().await?));
     }
-    Ok((median(&floors), median(&taken)))
+    Ok(taken)
 }
 
-fn median(rows: &[Row]) -> Row {
-    let middle = |mut values: Vec<f64>| {
+/// The medians of both, and those of what lies between the two of a round: they were taken one right after the other.
+fn tell(what: &str, rounds: &[(Row, Row)]) {
+    let middle = |value: &dyn Fn(&(Row, Row)) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    Row {
-        per_second: middle(rows.iter().map(|row| row.per_second).collect()),
-        p50: Duration::from_secs_f64(middle(rows.iter().map(|row| row.p50.as_secs_f64()).collect())),
-        cpu_per: Duration::from_secs_f64(middle(rows.iter().map(|row| row.cpu_per.as_secs_f64()).collect())),
-    }
-}
-
-fn tell(what: &str, floor: Row, ours: Row) {
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     println!(
-        "{what:24} floor {:7.0}/s p50 {:7.1} us   ours {:7.0}/s ({:.2} x) p50 {:7.1} us ({:.2} x)   processor {:+.1} us each",
-        floor.per_second,
-        micros(floor.p50),
-        ours.per_second,
-        ours.per_second / floor.per_second,
-        micros(ours.p50),
-        micros(ours.p50) / micros(floor.p50),
-        micros(ours.cpu_per) - micros(floor.cpu_per),
+        "{what:27} floor {:7.0}/s p50 {:7.1} us   ours {:7.0}/s ({:.2} x) p50 {:7.1} us ({:.2} x)   processor {:+.1} us each",
+        middle(&|(floor, _)| floor.per_second),
+        middle(&|(floor, _)| micros(floor.p50)),
+        middle(&|(_, ours)| ours.per_second),
+        middle(&|(floor, ours)| ours.per_second / floor.per_second),
+        middle(&|(_, ours)| micros(ours.p50)),
+        middle(&|(floor, ours)| micros(ours.p50) / micros(floor.p50)),
+        middle(&|(floor, ours)| micros(ours.cpu_per) - micros(floor.cpu_per)),
     );
 }
