@@ -132,7 +132,7 @@ pub(crate) fn table(porter: &Porter) -> Vec<Route> {
     ]
 }
 
-/// All routes, the operational ones among them. Those of questions comes before the router, which would take about as
+/// All routes, the operational ones among them. That of questions comes before the router, which would take about as
 /// long as an answer.
 pub(crate) fn site(doors: Doors, porter: &Porter, context: &Context) -> Site {
     let doors = Arc::new(doors);

@@ -77,8 +77,8 @@ pub enum DoorError {
     Tls(String),
 }
 
-/// Serves a [`Site`], such as a router, at `address` until the context's stop; returns the address that was bound (for port 0) and the
-/// serving, which ends when the last request under way is answered.
+/// Serves a [`Site`], such as a router, at `address` until the context's stop; returns the address that was bound (for
+/// port 0) and the serving, which ends when the last request under way is answered.
 pub async fn open_door(
     address: SocketAddr,
     config: &DoorConfig,
