@@ -1,9 +1,9 @@
-//! An [`Answer`] as it is written, in both forms: octet by octet what is derived for it (tests hold them together), for a
-//! quarter of the price.
+//! An [`Answer`] as it is written, in both forms: octet by octet what is derived for it (tests hold them together), for
+//! less than half the price.
 //!
 //! Answers are the most that is written, and identifiers the most of an answer. What is derived looks in each for what
-//! to escape in JSON, and writes the binary form of each octet by octet; that was the largest part of what a question
-//! took beyond a service that only echoes.
+//! to escape in JSON, and writes the binary form of each octet by octet. In JSON that was the largest part of what a
+//! question took beyond a bare handler.
 
 use revocast_pki::identity::CertId;
 use serde::Serialize;

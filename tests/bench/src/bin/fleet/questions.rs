@@ -24,8 +24,8 @@ const QUESTIONS: u64 = 10_000;
 const MANY_QUESTIONS: u64 = 100_000;
 /// Every row is taken this often, floor and ours in turn; the medians count.
 const ROUNDS: usize = 5;
-/// Those with one in flight are: what a question takes then depends much on how deep the processors sleep meanwhile, so
-/// they are taken once more with processors that do not.
+/// Those with one in flight are taken this often: what a question takes then depends much on how deep the processors
+/// sleep meanwhile. Over NATS they are taken once more with processors that do not.
 const ROUNDS_OF_ONE: usize = 11;
 /// How many are in flight over NATS, and whether the processors are kept awake.
 const ROWS: [(usize, bool); 3] = [(1, false), (1, true), (128, false)];
