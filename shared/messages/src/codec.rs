@@ -75,6 +75,11 @@ const USUAL: usize = 512;
 /// Most answers have at most so many in JSON; more of them would be beyond what allocators have at hand.
 const USUAL_IN_JSON: usize = 1_000;
 
+/// Numbers below it are one octet; it says that two octets follow, least significant first.
+const TWO_OCTETS: u8 = 251;
+const FOUR_OCTETS: u8 = 252;
+const EIGHT_OCTETS: u8 = 253;
+
 fn layout() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<CONTAINER_LIMIT>()
 }
@@ -112,9 +117,91 @@ impl Binary {
         self.0.extend_from_slice(octets);
     }
 
+    /// Appends a number that is not negative, or how many follow, or which of several it is.
+    pub fn unsigned(&mut self, value: u64) {
+        if let Ok(small @ 0..TWO_OCTETS) = u8::try_from(value) {
+            self.0.push(small);
+        } else if let Ok(value) = u16::try_from(value) {
+            self.0.push(TWO_OCTETS);
+            self.octets(&value.to_le_bytes());
+        } else if let Ok(value) = u32::try_from(value) {
+            self.0.push(FOUR_OCTETS);
+            self.octets(&value.to_le_bytes());
+        } else {
+            self.0.push(EIGHT_OCTETS);
+            self.octets(&value.to_le_bytes());
+        }
+    }
+
+    /// Appends a number that may be negative.
+    pub fn signed(&mut self, value: i64) {
+        self.unsigned(((value << 1) ^ (value >> 63)) as u64);
+    }
+
+    /// Appends a text.
+    pub fn text(&mut self, text: &str) {
+        self.unsigned(text.len() as u64);
+        self.octets(text.as_bytes());
+    }
+
+    /// Appends what may be absent.
+    pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Binary, T)) {
+        self.0.push(value.is_some().into());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
     /// What is written.
     pub fn into_octets(self) -> Vec<u8> {
         self.0
+    }
+}
+
+/// Octets of a message, of which what is read is taken off. `None` says nothing of them but that [`decode`] is to be
+/// asked.
+pub(crate) struct Octets<'a>(pub &'a [u8]);
+
+impl<'a> Octets<'a> {
+    /// The next octet.
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// How many follow.
+    pub(crate) fn count(&mut self) -> Option<usize> {
+        let count = match self.next()? {
+            TWO_OCTETS => u16::from_le_bytes(self.chunk()?).into(),
+            FOUR_OCTETS => u32::from_le_bytes(self.chunk()?),
+            count if count < TWO_OCTETS => count.into(),
+            _ => return None,
+        };
+        usize::try_from(count).ok()
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (chunk, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*chunk)
+    }
+
+    /// Octets that say how many they are.
+    pub(crate) fn blob(&mut self) -> Option<&'a [u8]> {
+        let count = self.count()?;
+        let (blob, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(blob)
+    }
+
+    /// A text that may be absent.
+    pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
+        match self.next()? {
+            0 => Some(None),
+            1 => str::from_utf8(self.blob()?).ok().map(Some),
+            _ => None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod headers;
 mod incoming;
 mod notice;
 mod path_share;
+mod plain;
 mod question;
 mod receipt;
 mod search;
@@ -30,6 +31,7 @@ pub use notice::{
     NoticeDifference, Origin, RevokedEntry,
 };
 pub use path_share::{PathElement, PathShare};
+pub use plain::PlainQuestion;
 pub use question::{Answer, Evidence, Judgement, Outcome, Past, Question, QuestionOptions, Refusal, instant};
 pub use receipt::{Receipt, Source};
 pub use search::{NotASearch, SearchAnswer, SearchBy, SearchRequest, Wanted};

@@ -614,6 +614,32 @@ fn answers() -> impl Strategy<Value = Answer> {
     })
 }
 
+/// Plain ones, and such as are not for one reason or another.
+fn questions() -> impl Strategy<Value = Question> {
+    let blobs = |count| {
+        let octets = prop_oneof![9 => 0usize..300, 1 => 65_500usize..65_600];
+        let blob = (octets, any::<u8>()).prop_map(|(count, octet)| Blob::from(vec![octet; count]));
+        proptest::collection::vec(blob, count)
+    };
+    let text = || proptest::option::of(any::<String>());
+    let at = || proptest::option::weighted(0.1, times());
+    let options = (text(), text(), text(), proptest::bool::weighted(0.1), at(), at()).prop_map(
+        |(policy, dns, eku, explain, as_of, as_known_at)| QuestionOptions {
+            policy,
+            dns,
+            eku,
+            explain,
+            as_of,
+            as_known_at,
+        },
+    );
+    (blobs(0..10), blobs(0..3), options).prop_map(|(certificates, intermediates, options)| Question {
+        certificates,
+        intermediates,
+        options,
+    })
+}
+
 fn judgements() -> impl Strategy<Value = Judgement> {
     let outcome = proptest::sample::select(vec![
         Outcome::Valid,
@@ -693,6 +719,21 @@ proptest! {
         prop_assert_eq!(encode(&answer).unwrap(), derived.into_octets());
         let json = String::from_utf8(codec::to_json(&answer).unwrap()).unwrap();
         prop_assert_eq!(json, serde_json::to_string(&answer).unwrap());
+    }
+
+    #[test]
+    fn a_plain_question_reads_as_any_other(question in questions(), at in any::<prop::sample::Index>(), octet: u8) {
+        let mut octets = encode(&question).unwrap();
+        prop_assert_eq!(PlainQuestion::read(&octets), PlainQuestion::of(&question));
+        let at = at.index(octets.len());
+        octets[at] = octet;
+        for octets in [&octets[..], &octets[..at]] {
+            let decoded = decode::<Question>(octets);
+            let asked = decoded.as_ref().ok().and_then(PlainQuestion::of);
+            if let Some(read) = PlainQuestion::read(octets) {
+                prop_assert_eq!(Some(read), asked);
+            }
+        }
     }
 
     #[test]

@@ -14,32 +14,41 @@ use crate::question::{Answer, Evidence, Judgement};
 /// Appends the binary form of an answer.
 pub(crate) fn binary(answer: &Answer, to: &mut Binary) -> Result<(), Unwritten> {
     let Answer { validator, policy, judged_at_ms, freshness_s, judgements, refused, past } = answer;
-    to.value(&(validator, policy, judged_at_ms, freshness_s))?;
-    to.value(&judgements.len())?;
+    to.text(validator.as_str());
+    to.text(policy);
+    to.signed(*judged_at_ms);
+    to.option(*freshness_s, |to, freshness_s| to.unsigned(freshness_s.into()));
+    to.unsigned(judgements.len() as u64);
     for judgement in judgements {
         let Judgement { certificate, outcome, reason, path, evidence, explanation } = judgement;
         to.octets(&certificate.0);
-        to.value(&(outcome, reason))?;
-        to.value(&path.len())?;
+        to.unsigned(*outcome as u64);
+        to.text(reason);
+        to.unsigned(path.len() as u64);
         path.iter().for_each(|CertId(octets)| to.octets(octets));
-        to.value(&evidence.len())?;
-        for found in evidence {
-            binary_evidence(found, to)?;
-        }
-        to.value(explanation)?;
+        to.unsigned(evidence.len() as u64);
+        evidence.iter().for_each(|found| binary_evidence(found, to));
+        to.option(explanation.as_deref(), Binary::text);
     }
-    to.value(&(refused, past))
+    match (refused, past) {
+        (None, None) => to.octets(&[0, 0]),
+        seldom => to.value(&seldom)?,
+    }
+    Ok(())
 }
 
-fn binary_evidence(evidence: &Evidence, to: &mut Binary) -> Result<(), Unwritten> {
+fn binary_evidence(evidence: &Evidence, to: &mut Binary) {
     let Evidence { certificate, issuer, scope, kind, crl_id, number, this_update, next_update, age_s } =
         evidence;
     to.octets(&certificate.0);
     to.octets(&issuer.0);
     to.octets(&scope.0);
-    to.value(kind)?;
+    to.unsigned(*kind as u64);
     to.octets(&crl_id.0);
-    to.value(&(number, this_update, next_update, age_s))
+    to.option(number.as_ref(), |to, number| to.octets(number.as_octets()));
+    to.signed(this_update.unix());
+    to.option(*next_update, |to, next_update| to.signed(next_update.unix()));
+    to.signed(*age_s);
 }
 
 /// Appends the answer in JSON.

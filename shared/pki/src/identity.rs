@@ -189,6 +189,11 @@ impl CrlNumber {
         Some(CrlNumber(octets))
     }
 
+    /// Its 20 octets, most significant first.
+    pub fn as_octets(&self) -> &[u8; 20] {
+        &self.0
+    }
+
     /// INTEGER content octets in their minimal form.
     pub fn to_integer(self) -> Vec<u8> {
         let mut content = vec![0];

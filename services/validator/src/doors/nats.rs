@@ -6,7 +6,7 @@ use std::sync::Arc;
 use revocast_bus::{Answered, Bus, BusError, Call, Service, ServiceSpec, serve_with};
 use revocast_daemon::Health;
 use revocast_messages::headers::{self, JSON, says_json};
-use revocast_messages::{Answer, Question, codec, decode, encode, subjects};
+use revocast_messages::{Answer, PlainQuestion, Question, codec, decode, encode, subjects};
 
 use super::statistics::{Position, metadata, statistics};
 use crate::config::ValidatorConfig;
@@ -68,8 +68,13 @@ fn at_hand(judge: &Judge, call: &Call) -> Option<Answered> {
         return None;
     }
     let json = says_json(call.header(headers::CONTENT_TYPE));
-    let question = if json { codec::from_json::<Question>(&call.payload) } else { decode(&call.payload) };
-    Some(told(&judge.at_hand(&question.ok()?, call.taken)?, json))
+    let answer = if json {
+        let question = codec::from_json::<Question>(&call.payload).ok()?;
+        judge.at_hand(&PlainQuestion::of(&question)?, call.taken)
+    } else {
+        judge.at_hand(&PlainQuestion::read(&call.payload)?, call.taken)
+    };
+    Some(told(&answer?, json))
 }
 
 async fn answer(judge: &Judge, call: &Call) -> Answered {

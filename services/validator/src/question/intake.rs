@@ -21,6 +21,14 @@ pub(crate) struct Terms {
     pub name: Option<AskedName>,
 }
 
+/// The same, lent for as long as a question is answered on the spot.
+#[derive(Clone, Copy)]
+pub(crate) struct LentTerms<'a> {
+    pub policy: &'a Policy,
+    pub effective: &'a Effective,
+    pub name: Option<&'a AskedName>,
+}
+
 /// A question that can be judged.
 pub(crate) struct Asked {
     question: Arc<Question>,
@@ -52,10 +60,14 @@ impl Terms {
             malformed(format!("there is no policy {asked:?}; there are: {}", policies.names()))
         })?;
         Ok(Terms {
-            effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?,
+            effective: policy.narrowed(options.eku.as_deref()).map_err(malformed)?.into_owned(),
             policy: policy.clone(),
             name: options.dns.clone().map(AskedName::Dns),
         })
+    }
+
+    pub(crate) fn lent(&self) -> LentTerms<'_> {
+        LentTerms { policy: &self.policy, effective: &self.effective, name: self.name.as_ref() }
     }
 }
 

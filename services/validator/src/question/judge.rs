@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use revocast_daemon::Clock;
-use revocast_messages::{Answer, Instance, Judgement, Question, Refusal};
+use revocast_messages::{Answer, Instance, Judgement, PlainQuestion, Question, Refusal};
 use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
+use revocast_pki::path::AskedName;
 use revocast_pki::verdict::Outcome;
 use tokio::sync::{Notify, Semaphore};
 
@@ -18,7 +19,7 @@ use super::answer;
 use super::cache::Kept;
 use super::discover::Discover;
 use super::flight::{Flight, FlightKey};
-use super::intake::{self, Asked, Terms};
+use super::intake::{self, Asked, LentTerms};
 use super::policy::Policies;
 use super::search::{Found, Led};
 use crate::freshness::Freshness;
@@ -53,9 +54,6 @@ pub(crate) struct Judge {
     pub past_gate: Arc<Semaphore>,
 }
 
-/// Questions about more certificates than this are not answered where they came in.
-const AT_HAND: usize = 8;
-
 /// A flight that ends without a result is led again by one of those who waited, this often: a search that panics
 /// does so each time.
 const MAX_FLIGHTS: usize = 3;
@@ -73,7 +71,8 @@ impl Judge {
     /// more when the CRL came.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
         let started = Instant::now();
-        if let Some(answer) = self.at_hand(&question, started) {
+        let at_hand = PlainQuestion::of(&question).and_then(|plain| self.at_hand(&plain, started));
+        if let Some(answer) = at_hand {
             return answer;
         }
         if question.options.is_historical() {
@@ -87,20 +86,18 @@ impl Judge {
         self.counted(answer, started)
     }
 
-    /// The answer to a question about few certificates whose paths are all kept: look-ups, and nothing that waits. It was
+    /// The answer to a question about certificates whose paths are all kept: look-ups, and nothing that waits. It was
     /// taken up at `started`.
-    pub(crate) fn at_hand(&self, question: &Question, started: Instant) -> Option<Answer> {
-        let (options, certificates) = (&question.options, &question.certificates);
-        let is_plain = !options.explain && !options.is_historical();
-        if !is_plain || certificates.is_empty() || certificates.len() > AT_HAND {
-            return None;
-        }
-        let terms = Terms::of(question, &self.policies).ok()?;
+    pub(crate) fn at_hand(&self, question: &PlainQuestion<'_>, started: Instant) -> Option<Answer> {
+        let policy = self.policies.get(question.policy)?;
+        let effective = policy.narrowed(question.eku).ok()?;
+        let name = question.dns.map(|name| AskedName::Dns(name.to_owned()));
+        let terms = LentTerms { policy, effective: &effective, name: name.as_ref() };
         let now_ms = self.clock.now_ms();
         let silence = self.freshness.age(now_ms);
-        let mut judgements = Vec::with_capacity(certificates.len());
-        for der in certificates {
-            judgements.push(self.known(der, &terms, now_ms, silence).ok()?);
+        let mut judgements = Vec::with_capacity(question.certificates().len());
+        for der in question.certificates() {
+            judgements.push(self.known(der, terms, now_ms, silence).ok()?);
         }
         self.paths.counts.kept.add(judgements.len() as u64);
         let said = self.said(terms.policy.name.clone(), now_ms, silence, judgements, None);
@@ -154,7 +151,7 @@ impl Judge {
         let mut judgements = Vec::with_capacity(asked.certificates().len());
         let mut missed = Vec::new();
         for (index, der) in asked.certificates().iter().enumerate() {
-            judgements.push(match self.known(der, &asked.terms, now_ms, silence) {
+            judgements.push(match self.known(der, asked.lent(), now_ms, silence) {
                 Ok(known) if !asked.explain => known,
                 Ok(Judgement { certificate: id, .. }) | Err(id) => {
                     missed.push(Missed { index, id });
@@ -181,7 +178,7 @@ impl Judge {
     fn known(
         &self,
         der: &[u8],
-        terms: &Terms,
+        terms: LentTerms<'_>,
         now_ms: i64,
         silence: Option<Duration>,
     ) -> Result<Judgement, CertId> {
@@ -193,7 +190,7 @@ impl Judge {
         {
             self.paths.ids.remember(target.der(), id);
         }
-        if terms.name.as_ref().is_some_and(|name| !path.bears(name)) {
+        if terms.name.is_some_and(|name| !path.bears(name)) {
             return Err(id);
         }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
@@ -204,7 +201,7 @@ impl Judge {
         }
         self.tell_use(&path, now_ms);
         let judgement = answer::of_path(id, &path, &rechecked, at);
-        Ok(answer::held_to(judgement, &terms.policy, &rechecked.evidence, at, silence))
+        Ok(answer::held_to(judgement, terms.policy, &rechecked.evidence, at, silence))
     }
 
     /// Says that a kept path is used: where nobody announces CRLs, its URLs are to be asked for the next ones, be it

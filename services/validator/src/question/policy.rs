@@ -1,5 +1,6 @@
 //! Policies by name: who is believed, and what is required of a path.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,10 +196,10 @@ impl Policy {
 
     /// What it requires when a question asks for a purpose, by name or dotted. A purpose narrows a policy without
     /// one; a policy with one accepts no other. Fails with what is wrong.
-    pub(crate) fn narrowed(&self, asked: Option<&str>) -> Result<Arc<Effective>, String> {
-        let Some(text) = asked else { return Ok(self.plain.clone()) };
+    pub(crate) fn narrowed(&self, asked: Option<&str>) -> Result<Cow<'_, Arc<Effective>>, String> {
+        let Some(text) = asked else { return Ok(Cow::Borrowed(&self.plain)) };
         if let Some((_, known)) = self.by_purpose.iter().find(|(name, _)| *name == text) {
-            return Ok(known.clone());
+            return Ok(Cow::Borrowed(known));
         }
         let asked = purpose(text)
             .ok_or_else(|| format!("{text:?} is not a purpose: a name such as serverAuth, or dotted"))?;
@@ -206,7 +207,7 @@ impl Policy {
             return Err(format!("policy {:?} requires another purpose than {text:?}", self.name));
         }
         let requirements = Requirements { purpose: Some(asked), ..self.requirements.clone() };
-        Ok(Arc::new(Effective::of(requirements, &self.digest)))
+        Ok(Cow::Owned(Arc::new(Effective::of(requirements, &self.digest))))
     }
 }
 
