@@ -38,7 +38,7 @@ pub(crate) async fn follow(judge: Judge, bus: &Bus, judged_per_second: u32) {
         put_off: VecDeque::new(),
         judge,
     };
-    let (mut ticking, mut looked_at) = (every(LOOK), 0);
+    let (mut ticking, mut looked_at) = (every(LOOK), None);
     loop {
         tokio::select! {
             followed = follower.next() => match followed {
@@ -47,8 +47,8 @@ pub(crate) async fn follow(judge: Judge, bus: &Bus, judged_per_second: u32) {
                 Followed::Detached { .. } => {}
             },
             _ = ticking.tick() => {
-                let generation = receiving.judge.live.generation();
-                if std::mem::replace(&mut looked_at, generation) != generation {
+                let revision = receiving.judge.live.revision();
+                if looked_at.replace(revision) != Some(revision) {
                     receiving.look_again().await;
                 }
             }

@@ -7,7 +7,7 @@ use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
 use revocast_pki::path::{Anchor, ProvenPath, Rechecked};
-use revocast_pki::verdict::{self, Verdict};
+use revocast_pki::verdict::{self, Finding, Verdict};
 
 use super::policy::Policy;
 
@@ -40,7 +40,7 @@ pub(crate) fn of_verdict(verdict: &Verdict, explain: bool) -> Judgement {
         outcome: outcome(verdict.outcome),
         reason: verdict.reason.map_or_else(String::new, |reason| reason.to_string()),
         path: ids(certificates, anchor),
-        evidence: evidence(certificates, verdict.evidence(), verdict.at),
+        evidence: all_evidence(certificates, verdict.evidence(), verdict.at),
         explanation: explain.then(|| verdict.report().to_string()),
     }
 }
@@ -48,21 +48,30 @@ pub(crate) fn of_verdict(verdict: &Verdict, explain: bool) -> Judgement {
 /// What live CRLs say of a path that was found valid before.
 pub(crate) fn of_path(certificate: CertId, path: &ProvenPath, rechecked: &Rechecked, at: Time) -> Judgement {
     Judgement {
-        certificate,
         outcome: outcome(rechecked.outcome),
         reason: rechecked.reason.map_or_else(String::new, |reason| reason.to_string()),
+        ..of_valid_path(certificate, path, all_evidence(path.certificates(), &rechecked.evidence, at))
+    }
+}
+
+/// Of a path of which live CRLs say that it is valid still.
+pub(crate) fn of_valid_path(certificate: CertId, path: &ProvenPath, evidence: Vec<Evidence>) -> Judgement {
+    Judgement {
+        certificate,
+        outcome: Outcome::Valid,
+        reason: String::new(),
         path: ids(path.certificates(), Some(path.anchor())),
-        evidence: evidence(path.certificates(), &rechecked.evidence, at),
+        evidence,
         explanation: None,
     }
 }
 
-/// Holds a valid verdict to what the policy asks beyond RFC 5280: young CRLs, and contact with the broker.
+/// Holds a valid verdict to what the policy asks beyond RFC 5280: young CRLs, the oldest of which is of `age_s`
+/// ([`oldest_s`]), and contact with the broker.
 pub(crate) fn held_to(
     judgement: Judgement,
     policy: &Policy,
-    evidence: &[verdict::Evidence],
-    at: Time,
+    age_s: Option<i64>,
     silence: Option<Duration>,
 ) -> Judgement {
     if judgement.outcome != Outcome::Valid {
@@ -77,16 +86,23 @@ pub(crate) fn held_to(
             in_words(limit)
         ));
     }
-    if let Some(limit) = policy.max_crl_age {
-        let newest = |found: &verdict::Evidence| {
-            found.delta.as_ref().unwrap_or(&found.crl).this_update().max(found.crl.this_update())
-        };
-        let oldest = evidence.iter().map(|found| at.since(newest(found))).max();
-        if oldest.is_some_and(|age| age > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX)) {
-            return doubt(format!("a CRL was issued longer than {} ago", in_words(limit)));
-        }
+    if let Some(limit) = policy.max_crl_age
+        && age_s.is_some_and(|age_s| age_s > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
+    {
+        return doubt(format!("a CRL was issued longer than {} ago", in_words(limit)));
     }
     judgement
+}
+
+/// Seconds since the newest of what decided about a certificate was issued, the complete CRL or the delta.
+pub(crate) fn age_s(found: Finding<'_>, at: Time) -> i64 {
+    let complete = found.crl.this_update();
+    at.since(found.delta.map_or(complete, |delta| delta.this_update().max(complete)))
+}
+
+/// The same of all certificates of a path: the most.
+pub(crate) fn oldest_s(evidence: &[verdict::Evidence], at: Time) -> Option<i64> {
+    evidence.iter().map(|found| age_s(found.as_finding(), at)).max()
 }
 
 fn in_words(limit: Duration) -> String {
@@ -110,22 +126,24 @@ fn ids(certificates: &[Certificate], anchor: Option<&Anchor>) -> Vec<CertId> {
     ids
 }
 
-fn evidence(certificates: &[Certificate], found: &[verdict::Evidence], at: Time) -> Vec<Evidence> {
+fn all_evidence(certificates: &[Certificate], found: &[verdict::Evidence], at: Time) -> Vec<Evidence> {
     let mut all = Vec::with_capacity(found.len());
-    for found in found {
-        let Some(certificate) = certificates.get(found.certificate) else { continue };
-        let crl = found.delta.as_ref().unwrap_or(&found.crl);
-        all.push(Evidence {
-            certificate: certificate.id(),
-            issuer: found.signer,
-            scope: found.scope,
-            kind: crl.kind(),
-            crl_id: crl.id(),
-            number: crl.number(),
-            this_update: crl.this_update(),
-            next_update: crl.next_update(),
-            age_s: at.since(crl.this_update()),
-        });
-    }
+    all.extend(found.iter().filter_map(|found| evidence(certificates, found.as_finding(), at)));
     all
+}
+
+/// What a CRL says of one of these certificates.
+pub(crate) fn evidence(certificates: &[Certificate], found: Finding<'_>, at: Time) -> Option<Evidence> {
+    let crl = found.delta.unwrap_or(found.crl);
+    Some(Evidence {
+        certificate: certificates.get(found.certificate)?.id(),
+        issuer: found.signer,
+        scope: found.scope,
+        kind: crl.kind(),
+        crl_id: crl.id(),
+        number: crl.number(),
+        this_update: crl.this_update(),
+        next_update: crl.next_update(),
+        age_s: at.since(crl.this_update()),
+    })
 }

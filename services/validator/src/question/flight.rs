@@ -1,7 +1,7 @@
 //! Single flight: equal questions that are asked at the same time share one search.
 //!
 //! Equal are questions about the same certificate, under the same effective policy and name, with the same candidates
-//! along, *and* over the same state: the key has the generation of the live state, so that nobody is given what was
+//! along, *and* over the same state: the key has the revision of the live state, so that nobody is given what was
 //! found before a CRL came that he has reason to know of. A flight that ends without a result, because the search
 //! panicked or whoever led it went away, frees those who wait, and one of them leads the next.
 
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use revocast_pki::identity::{CertId, Digest, PolicyId};
 use revocast_pki::path::AskedName;
+use revocast_pki::revocation::Revision;
 use tokio::sync::watch;
 
 /// What makes questions equal.
@@ -21,7 +22,7 @@ pub(crate) struct FlightKey {
     /// Of the certificates that came along.
     pub candidates: Digest,
     /// Of the live state, read when the question came.
-    pub generation: u64,
+    pub revision: Revision,
     /// When it came: seconds since the Unix epoch. Nobody is given what held before he asked.
     pub at_s: i64,
 }
@@ -111,48 +112,51 @@ impl<T> Clone for Flight<T> {
 
 #[cfg(test)]
 mod tests {
+    use revocast_pki::revocation::Revisions;
+
     use super::*;
 
-    fn key(generation: u64) -> FlightKey {
+    fn key(state: &Revisions) -> FlightKey {
         FlightKey {
             target: CertId([1; 32]),
             policy: PolicyId([2; 16]),
             name: None,
             candidates: Digest([3; 32]),
-            generation,
+            revision: state.get(),
             at_s: 0,
         }
     }
 
     #[tokio::test]
     async fn who_joins_is_given_what_the_leader_found() {
-        let flights = Flights::new();
-        let (led, landing) = flights.join(key(1));
-        let (joined, second) = flights.join(key(1));
+        let (flights, state) = (Flights::new(), Revisions::default());
+        let (led, landing) = flights.join(key(&state));
+        let (joined, second) = flights.join(key(&state));
         assert!(second.is_none());
         landing.unwrap().land("found");
         assert_eq!((led.landed().await, joined.landed().await), (Some("found".into()), Some("found".into())));
-        assert!(flights.join(key(1)).1.is_some(), "a flight that landed is over");
+        assert!(flights.join(key(&state)).1.is_some(), "a flight that landed is over");
     }
 
     #[tokio::test]
     async fn a_newer_state_is_another_flight() {
-        let flights = Flights::<()>::new();
-        let _first = flights.join(key(1));
-        assert!(flights.join(key(2)).1.is_some());
+        let (flights, state) = (Flights::<()>::new(), Revisions::default());
+        let _first = flights.join(key(&state));
+        state.advance();
+        assert!(flights.join(key(&state)).1.is_some());
     }
 
     #[tokio::test]
     async fn a_flight_that_ends_without_a_result_frees_those_who_wait() {
-        let flights = Flights::<()>::new();
-        let (_, landing) = flights.join(key(1));
-        let (waiting, _) = flights.join(key(1));
+        let (flights, state) = (Flights::<()>::new(), Revisions::default());
+        let (_, landing) = flights.join(key(&state));
+        let (waiting, _) = flights.join(key(&state));
         let panicking = std::thread::spawn(move || {
             let _landing = landing;
             std::panic::resume_unwind(Box::new("the search"));
         });
         assert!(panicking.join().is_err());
         assert_eq!(waiting.landed().await, None);
-        assert!(flights.join(key(1)).1.is_some(), "one of them leads the next");
+        assert!(flights.join(key(&state)).1.is_some(), "one of them leads the next");
     }
 }

@@ -12,7 +12,6 @@ use revocast_pki::asn1::Time;
 use revocast_pki::certificate::Certificate;
 use revocast_pki::identity::CertId;
 use revocast_pki::path::AskedName;
-use revocast_pki::verdict::Outcome;
 use tokio::sync::{Notify, Semaphore};
 
 use super::answer;
@@ -194,14 +193,18 @@ impl Judge {
             return Err(id);
         }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
-        let rechecked = path.look_up(at, &*self.live).map_err(|_| id)?;
+        let (mut evidence, mut age_s) = (Vec::with_capacity(path.certificates().len()), None);
+        let invalid = path.look_up(at, &*self.live, |found| {
+            age_s = age_s.max(Some(answer::age_s(found, at)));
+            evidence.extend(answer::evidence(path.certificates(), found, at));
+        });
         // What is not valid by this path may be by another.
-        if rechecked.outcome != Outcome::Valid {
+        if !matches!(invalid, Ok(None)) {
             return Err(id);
         }
         self.tell_use(&path, now_ms);
-        let judgement = answer::of_path(id, &path, &rechecked, at);
-        Ok(answer::held_to(judgement, terms.policy, &rechecked.evidence, at, silence))
+        let judgement = answer::of_valid_path(id, &path, evidence);
+        Ok(answer::held_to(judgement, terms.policy, age_s, silence))
     }
 
     /// Says that a kept path is used: where nobody announces CRLs, its URLs are to be asked for the next ones, be it
@@ -245,8 +248,8 @@ impl Judge {
         asked: &Arc<Asked>,
         missed: &[Missed],
     ) -> Result<Vec<(Missed, Flight<Found>)>, Refusal> {
-        let (candidates, generation, at_s) =
-            (asked.candidates_digest(), self.live.generation(), self.clock.now_s());
+        let (candidates, revision, at_s) =
+            (asked.candidates_digest(), self.live.revision(), self.clock.now_s());
         let (mut flights, mut led) = (Vec::with_capacity(missed.len()), Vec::new());
         for one in missed {
             let (flight, landing) = if asked.explain {
@@ -255,7 +258,7 @@ impl Judge {
             } else {
                 let (policy, name) = (asked.effective.id, asked.name.clone());
                 let target = one.id;
-                self.paths.flights.join(FlightKey { target, policy, name, candidates, generation, at_s })
+                self.paths.flights.join(FlightKey { target, policy, name, candidates, revision, at_s })
             };
             match landing {
                 Some(landing) => led.push(Led { id: one.id, index: one.index, landing }),

@@ -68,7 +68,7 @@ pub struct Policies {
     by_id: HashMap<PolicyId, (Arc<Policy>, Arc<Effective>)>,
     /// The keys of all anchors.
     anchors: HashMap<IssuerId, Vec<u8>>,
-    default: String,
+    default: Arc<Policy>,
 }
 
 impl Policies {
@@ -84,15 +84,16 @@ impl Policies {
             anchors.extend(keys);
             by_name.insert(name.clone(), policy);
         }
-        if !by_name.contains_key(default) {
-            return Err(PolicyError::NoDefault(default.to_owned()));
-        }
-        Ok(Policies { by_name, by_id, anchors, default: default.to_owned() })
+        let default = by_name.get(default).ok_or_else(|| PolicyError::NoDefault(default.to_owned()))?.clone();
+        Ok(Policies { by_name, by_id, anchors, default })
     }
 
     /// A policy by name, or the default one.
     pub(crate) fn get(&self, name: Option<&str>) -> Option<&Arc<Policy>> {
-        self.by_name.get(name.unwrap_or(&self.default))
+        match name {
+            Some(name) => self.by_name.get(name),
+            None => Some(&self.default),
+        }
     }
 
     /// A policy by what it is called in the fleet, as it is or narrowed by a purpose that has a name.

@@ -46,11 +46,13 @@ impl Found {
             Found::Unreadable(why) => answer::unreadable(id, why),
             Found::Searched(verdict) => {
                 let judgement = answer::of_verdict(verdict, asked.explain);
-                answer::held_to(judgement, &asked.policy, verdict.evidence(), verdict.at, silence)
+                let age_s = answer::oldest_s(verdict.evidence(), verdict.at);
+                answer::held_to(judgement, &asked.policy, age_s, silence)
             }
             Found::Known { path, rechecked, at } => {
                 let judgement = answer::of_path(id, path, rechecked, *at);
-                answer::held_to(judgement, &asked.policy, &rechecked.evidence, *at, silence)
+                let age_s = answer::oldest_s(&rechecked.evidence, *at);
+                answer::held_to(judgement, &asked.policy, age_s, silence)
             }
         }
     }
@@ -130,7 +132,7 @@ impl Judge {
             Some(path) => self.paths.found(key, path),
             None => self.paths.wanted(&verdict, &asked.policy, &asked.effective),
         }
-        // Last, as it begins a new generation: whoever asks in that one finds the path kept.
+        // Last, as it begins a new revision: whoever asks in that one finds the path kept.
         self.adopt(&verdict, None);
         verdict
     }

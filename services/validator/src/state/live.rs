@@ -4,7 +4,7 @@
 //! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
 //! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 use dashmap::DashMap;
@@ -14,7 +14,7 @@ use revocast_pki::crl::Crl;
 use revocast_pki::identity::{CertId, CrlId, CrlKind, CrlNumber, CrlOrder, IssuerId, ScopeId};
 use revocast_pki::name::Name;
 use revocast_pki::path::{CertificateSource, Graph};
-use revocast_pki::revocation::CrlSource;
+use revocast_pki::revocation::{CrlSource, Revision, Revisions};
 use revocast_pki::signature::Memory;
 
 /// One series of CRLs: who signs, what is covered, complete or delta.
@@ -123,8 +123,8 @@ pub(crate) struct Live {
     counted_at_s: Mutex<Option<i64>>,
     /// Those that others know as well, by identity.
     told: DashMap<CertId, (Certificate, ToldBy)>,
-    /// Counts what was swapped in and learned.
-    generation: AtomicU64,
+    /// Goes on with what is swapped in and learned.
+    revisions: Revisions,
     /// Scopes that are not enforced for want of a file; put in at start only, so bounded by the journal.
     withheld: DashMap<ScopeKey, Withheld>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
@@ -141,7 +141,7 @@ impl Live {
             unchained: AtomicUsize::new(UNCOUNTED),
             counted_at_s: Mutex::new(None),
             told: DashMap::new(),
-            generation: AtomicU64::new(0),
+            revisions: Revisions::default(),
             withheld: DashMap::new(),
             memory: Memory::new(REMEMBERED_SIGNATURES),
         }
@@ -196,13 +196,13 @@ impl Live {
         drop(listed);
         self.scopes.insert(scope, enforced);
         self.withheld.remove(&scope);
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.revisions.advance();
     }
 
     /// Changes after each swap and each new certificate, once readers see it. What was found out since it was read
     /// holds for whoever reads the same again.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+    pub(crate) fn revision(&self) -> Revision {
+        self.revisions.get()
     }
 
     /// Says what is missing of a scope that is not enforced for the want of it.
@@ -224,7 +224,9 @@ impl Live {
     pub(crate) fn insert_certificate(&self, certificate: Certificate) -> bool {
         let new = self.graph.write().unwrap_or_else(PoisonError::into_inner).insert(certificate);
         self.certificates.fetch_add(usize::from(new), Ordering::Relaxed);
-        self.generation.fetch_add(u64::from(new), Ordering::SeqCst);
+        if new {
+            self.revisions.advance();
+        }
         new
     }
 
@@ -360,6 +362,10 @@ impl CertificateSource for Live {
 impl CrlSource for Live {
     fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
         self.by_issuer.get(issuer).map_or_else(Arc::default, |listed| listed.crls.clone())
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revisions.get())
     }
 
     fn lost(&self, signer: IssuerId, scope: ScopeId) -> Option<CrlNumber> {

@@ -289,7 +289,7 @@ impl Watches {
         let _place = self.0.gate.acquire().await.ok()?;
         // Before it is judged: what is claimed to be known is never more than what the verdict rests on.
         let enforced = head.map_or_else(Vec::new, |head| self.enforced(&head.told.seen, self.now_ms()));
-        let generation = live.generation();
+        let revision = live.revision();
         let graph = asked.graph();
         let before = Reach::of(&asked.target, &(&graph, &**live), &CrlSet::new());
         let answer = self.0.judge.answer(asked.question()).await;
@@ -306,7 +306,7 @@ impl Watches {
         let until = reach.until(&judgement, at, oldest_s, policy.requirements.grace_s);
         let again = reach.next(at).into_iter().chain(until).min();
         let again_ms = again.map(|last| last.plus(1).unix().saturating_mul(1_000));
-        let outdated = || live.generation() != generation;
+        let outdated = || live.revision() != revision;
         self.change(|registry| registry.judged(id, judgement.outcome, &reach, again_ms, outdated));
         let decided: Vec<Seen> = judgement.evidence.iter().map(Seen::from).collect();
         let waited = self.registry().has_waited(id, judged_at_ms);

@@ -10,7 +10,8 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use super::anchor::Anchor;
 use super::budget::{Budget, Limits};
@@ -24,8 +25,9 @@ use crate::asn1::Time;
 use crate::certificate::Certificate;
 use crate::crl::Crl;
 use crate::identity::IssuerId;
-use crate::revocation::{self, CrlSource, Deciding, Placed, Status};
-use crate::verdict::{Evidence, Outcome, Reason, Unknown, Verdict};
+use crate::name::Name;
+use crate::revocation::{self, CrlSource, Deciding, Placed, Revision, Status};
+use crate::verdict::{Evidence, Finding, Outcome, Reason, Unknown, Verdict};
 
 /// A valid path with all that does not depend on revocation.
 pub struct ProvenPath {
@@ -39,7 +41,7 @@ pub struct ProvenPath {
     not_before: Time,
     not_after: Time,
     /// For each certificate, which CRLs decide.
-    bound: Vec<Mutex<Option<Arc<Bound>>>>,
+    bound: Vec<RwLock<Option<Bound>>>,
 }
 
 /// Where the work was not done to its end.
@@ -50,6 +52,8 @@ const UNFINISHED: Status = Status::Unknown(Unknown::NoSigner);
 struct Bound {
     /// All that the source gave for the issuer's name.
     seen: Weak<[Crl]>,
+    /// The last revision of a source that is known to give that, or 0.
+    revision: AtomicU64,
     /// thisUpdate of the newest of them: before, another one may decide.
     since: Time,
     placed: Placed,
@@ -89,7 +93,7 @@ impl ProvenPath {
             limits: question.limits,
             not_before,
             not_after,
-            bound: path.certificates.iter().map(|_| Mutex::new(None)).collect(),
+            bound: path.certificates.iter().map(|_| RwLock::new(None)).collect(),
             anchor,
         })
     }
@@ -126,78 +130,78 @@ impl ProvenPath {
 
     /// Looks every certificate up anew, at `at`, in the CRLs that `sources` holds now.
     pub fn recheck(&self, at: Time, sources: Sources<'_>) -> Rechecked {
-        let Ok(rechecked) = self.judge::<Infallible>(at, |index, findings| {
-            let crls = sources.crls.by_issuer(self.certificates[index].issuer());
-            Ok(match self.bound_to(index, at, &crls) {
-                Some(bound) => {
-                    let overdue = self.requirements.overdue(at);
-                    bound.placed.status(&crls, &self.certificates[index], overdue, findings)
-                }
-                None => self.inspect(index, at, crls, sources, findings),
-            })
+        let mut evidence = Vec::with_capacity(self.certificates.len());
+        let Ok(reason) = self.judge::<Infallible>(at, |index| {
+            let mut found =
+                |found: Finding<'_>| evidence.push(Finding { certificate: index, ..found }.to_evidence());
+            let bound = self.bound_to(index, at, sources.crls, &mut found);
+            Ok(bound.unwrap_or_else(|| self.inspect(index, at, sources, &mut found)))
         });
-        rechecked
+        Rechecked { outcome: reason.map_or(Outcome::Valid, Reason::outcome), reason, evidence }
     }
 
     /// The same where it takes look-ups and nothing else; [`Unbound`] if it must be found out first which CRLs decide,
-    /// since the source gives others than at the last [`recheck`](ProvenPath::recheck).
-    pub fn look_up(&self, at: Time, crls: &dyn CrlSource) -> Result<Rechecked, Unbound> {
-        self.judge(at, |index, findings| {
-            let certificate = &self.certificates[index];
-            let crls = crls.by_issuer(certificate.issuer());
-            let bound = self.bound_to(index, at, &crls).ok_or(Unbound)?;
-            Ok(bound.placed.status(&crls, certificate, self.requirements.overdue(at), findings))
+    /// since the source gives others than at the last [`recheck`](ProvenPath::recheck). Returns why it is not valid, `None`
+    /// if it is. `found` is told what each CRL says, and must be quick.
+    pub fn look_up(
+        &self,
+        at: Time,
+        crls: &dyn CrlSource,
+        mut found: impl FnMut(Finding<'_>),
+    ) -> Result<Option<Reason>, Unbound> {
+        self.judge(at, |index| {
+            let mut found = |one: Finding<'_>| found(Finding { certificate: index, ..one });
+            self.bound_to(index, at, crls, &mut found).ok_or(Unbound)
         })
     }
 
     fn judge<E>(
         &self,
         at: Time,
-        mut status_of: impl FnMut(usize, &mut Vec<Evidence>) -> Result<Status, E>,
-    ) -> Result<Rechecked, E> {
-        let mut rechecked = Rechecked { outcome: Outcome::Valid, reason: None, evidence: Vec::new() };
+        mut status_of: impl FnMut(usize) -> Result<Status, E>,
+    ) -> Result<Option<Reason>, E> {
         if !self.holds_at(at) {
-            let reason = if at < self.not_before { Reason::NotYetValid } else { Reason::Expired };
-            rechecked.decide(reason);
-            return Ok(rechecked);
+            return Ok(Some(if at < self.not_before { Reason::NotYetValid } else { Reason::Expired }));
         }
         if self.requirements.revocation == RevocationMode::None {
-            return Ok(rechecked);
+            return Ok(None);
         }
-        rechecked.evidence.reserve_exact(self.certificates.len());
+        let mut reason = None;
         for index in (0..self.certificates.len()).rev() {
-            let seen = rechecked.evidence.len();
-            let status = status_of(index, &mut rechecked.evidence)?;
-            rechecked.evidence.iter_mut().skip(seen).for_each(|found| found.certificate = index);
-            match status {
+            match status_of(index)? {
                 Status::Good => {}
-                Status::Revoked => {
-                    rechecked.decide(Reason::Revoked);
-                    return Ok(rechecked);
-                }
+                Status::Revoked => return Ok(Some(Reason::Revoked)),
                 Status::Unknown(_) if self.requirements.revocation == RevocationMode::Soft => {}
-                Status::Unknown(why) => rechecked.decide(Reason::RevocationUnknown(why)),
+                Status::Unknown(why) => reason = Some(Reason::RevocationUnknown(why)),
             }
         }
-        Ok(rechecked)
+        Ok(reason)
     }
 
-    /// Which of these CRLs decide, if that was found out before and nothing has changed since.
-    fn bound_to(&self, index: usize, at: Time, crls: &Arc<[Crl]>) -> Option<Arc<Bound>> {
-        let bound = self.bound[index].lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // As long as the weak reference is kept, no other list can stand where that one stood.
-        bound.filter(|bound| bound.since <= at && std::ptr::eq(bound.seen.as_ptr(), Arc::as_ptr(crls)))
+    /// What the CRLs say that decide, if it was found out before which do, and nothing has changed since.
+    fn bound_to(
+        &self,
+        index: usize,
+        at: Time,
+        crls: &dyn CrlSource,
+        found: &mut dyn FnMut(Finding<'_>),
+    ) -> Option<Status> {
+        let bound = self.bound[index].read().unwrap_or_else(PoisonError::into_inner);
+        let bound = bound.as_ref().filter(|bound| bound.since <= at)?;
+        let certificate = &self.certificates[index];
+        let list = bound.list(crls, certificate.issuer())?;
+        Some(bound.placed.status(&list, certificate, self.requirements.overdue(at), found))
     }
 
     fn inspect(
         &self,
         index: usize,
         at: Time,
-        crls: Arc<[Crl]>,
         sources: Sources<'_>,
-        findings: &mut Vec<Evidence>,
+        found: &mut dyn FnMut(Finding<'_>),
     ) -> Status {
         let certificate = &self.certificates[index];
+        let crls = sources.crls.by_issuer(certificate.issuer());
         let budget = Budget::new(self.limits, None);
         let mut session = Session::new(budget, sources.memory, self.requirements.algorithms);
         let keys: Vec<Cow<'_, [u8]>> = self.keys.iter().map(|key| Cow::Borrowed(&key[..])).collect();
@@ -212,7 +216,7 @@ impl ProvenPath {
         if !revocation::crl_issuers(certificate).is_empty() {
             return match revocation::status(certificate, sources.crls, at, overdue, &mut signers) {
                 Ok(inspected) => {
-                    findings.extend(inspected.findings);
+                    inspected.findings.iter().map(Evidence::as_finding).for_each(found);
                     inspected.status
                 }
                 Err(_) => UNFINISHED,
@@ -222,7 +226,7 @@ impl ProvenPath {
         if deciding.add(certificate, &crls, at, &mut signers).is_err() {
             return UNFINISHED;
         }
-        let status = deciding.status(certificate, overdue, findings);
+        let status = deciding.status(certificate, overdue, found);
         self.bind(index, at, &crls, &deciding);
         status
     }
@@ -234,8 +238,8 @@ impl ProvenPath {
             return;
         }
         if let Some(placed) = deciding.placed(crls) {
-            let bound = Some(Arc::new(Bound { seen: Arc::downgrade(crls), since, placed }));
-            *self.bound[index].lock().unwrap_or_else(PoisonError::into_inner) = bound;
+            let bound = Bound { seen: Arc::downgrade(crls), revision: AtomicU64::new(0), since, placed };
+            *self.bound[index].write().unwrap_or_else(PoisonError::into_inner) = Some(bound);
         }
     }
 
@@ -257,9 +261,23 @@ impl ProvenPath {
     }
 }
 
-impl Rechecked {
-    fn decide(&mut self, reason: Reason) {
-        (self.outcome, self.reason) = (reason.outcome(), Some(reason));
+impl Bound {
+    /// The list in which they were placed, if it is the one that the source gives now.
+    fn list(&self, crls: &dyn CrlSource, issuer: &Name) -> Option<Arc<[Crl]>> {
+        let revision = crls.revision().map_or(0, |Revision(revision)| revision);
+        if revision != 0
+            && revision == self.revision.load(Ordering::Relaxed)
+            && let Some(list) = self.seen.upgrade()
+        {
+            return Some(list);
+        }
+        let list = crls.by_issuer(issuer);
+        // As long as the weak reference is kept, no other list can stand where that one stood.
+        let is_same = std::ptr::eq(self.seen.as_ptr(), Arc::as_ptr(&list));
+        if is_same {
+            self.revision.store(revision, Ordering::Relaxed);
+        }
+        is_same.then_some(list)
     }
 }
 

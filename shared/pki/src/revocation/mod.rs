@@ -23,11 +23,11 @@ use crate::crl::{Crl, Entry, Reason};
 use crate::distribution_point::Reasons;
 use crate::identity::{CrlKind, CrlNumber, IssuerId, ScopeId};
 use crate::path::Exhausted;
-use crate::verdict::{Evidence, Revocation, Unknown};
+use crate::verdict::{Evidence, Finding, Revocation, Unknown};
 use coverage::Coverage;
 pub(crate) use coverage::crl_issuers;
 
-pub use source::{CrlSet, CrlSource};
+pub use source::{CrlSet, CrlSource, Revision, Revisions};
 
 /// What is known of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(crate) fn status(
         deciding.add(certificate, &crls.by_issuer(&name), at, signers)?;
     }
     let mut findings = Vec::new();
-    let status = deciding.status(certificate, overdue, &mut findings);
+    let status = deciding.status(certificate, overdue, &mut |found| findings.push(found.to_evidence()));
     Ok(Inspected { status, findings })
 }
 
@@ -147,15 +147,15 @@ impl Deciding {
         Ok(())
     }
 
-    /// What they say of the certificate, where a CRL whose nextUpdate is before `overdue` is past it. What they say in full is
-    /// added to `findings`.
+    /// What they say of the certificate, where a CRL whose nextUpdate is before `overdue` is past it. `found` is told what
+    /// they say in full.
     pub(crate) fn status(
         &self,
         certificate: &Certificate,
         overdue: Time,
-        findings: &mut Vec<Evidence>,
+        found: &mut dyn FnMut(Finding<'_>),
     ) -> Status {
-        let mut answer = Answer::new(findings, self.unknown);
+        let mut answer = Answer::new(found, self.unknown);
         for Relevant { crl, delta, ahead, standing } in &self.relevant {
             let deltas = Deltas { fitting: delta.as_ref(), ahead: ahead.as_ref() };
             answer.look_into(certificate, crl, deltas, standing, overdue);
@@ -210,9 +210,9 @@ impl Placed {
         crls: &[Crl],
         certificate: &Certificate,
         overdue: Time,
-        findings: &mut Vec<Evidence>,
+        found: &mut dyn FnMut(Finding<'_>),
     ) -> Status {
-        let mut answer = Answer::new(findings, None);
+        let mut answer = Answer::new(found, None);
         for place in &self.0 {
             let at_place = |place: Option<usize>| place.and_then(|place| crls.get(place));
             let deltas = Deltas { fitting: at_place(place.delta), ahead: at_place(place.ahead) };
@@ -239,15 +239,15 @@ struct Deltas<'c> {
 }
 
 struct Answer<'f> {
-    findings: &'f mut Vec<Evidence>,
+    found: &'f mut dyn FnMut(Finding<'_>),
     revoked: bool,
     covered: Reasons,
     unknown: Option<Unknown>,
 }
 
 impl<'f> Answer<'f> {
-    fn new(findings: &'f mut Vec<Evidence>, unknown: Option<Unknown>) -> Answer<'f> {
-        Answer { findings, revoked: false, covered: Reasons::NONE, unknown }
+    fn new(found: &'f mut dyn FnMut(Finding<'_>), unknown: Option<Unknown>) -> Answer<'f> {
+        Answer { found, revoked: false, covered: Reasons::NONE, unknown }
     }
 
     fn look_into(
@@ -282,9 +282,8 @@ impl<'f> Answer<'f> {
             // A current hold is a revocation, judged above.
             _ => self.covered = self.covered.or(standing.reasons),
         }
-        let (crl, delta) = (crl.clone(), delta.cloned());
         let Standing { signer, scope, .. } = *standing;
-        self.findings.push(Evidence { certificate: 0, crl, delta, signer, scope, revocation });
+        (self.found)(Finding { certificate: 0, crl, delta, signer, scope, revocation });
     }
 
     fn is_unknown(&mut self, why: Unknown) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::crl::Crl;
 use crate::identity::{CrlNumber, IssuerId, ScopeId};
@@ -13,11 +14,52 @@ pub trait CrlSource {
     /// shared, as it is asked for with every certificate of every question; the same list means that nothing changed.
     fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]>;
 
+    /// What stands for all that it gives at this moment; `None` if it does not know. Read before anything is asked for, it
+    /// says whether the same would be given again.
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
     /// The highest number among CRLs, complete and delta, that were held for a scope of this signer, and are lost. A
     /// complete one below it gives no good answer.
     fn lost(&self, _signer: IssuerId, _scope: ScopeId) -> Option<CrlNumber> {
         None
     }
+}
+
+/// Stands for what a source holds until that changes. No other state of it, and no other source of the process, has the
+/// same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(pub(crate) u64);
+
+/// The revisions of a source that changes. Whoever changes it goes on to the next once readers see the change.
+#[derive(Debug)]
+pub struct Revisions(AtomicU64);
+
+/// The newest of all sources; none is 0.
+static NEWEST: AtomicU64 = AtomicU64::new(0);
+
+impl Default for Revisions {
+    fn default() -> Revisions {
+        Revisions(AtomicU64::new(unused()))
+    }
+}
+
+impl Revisions {
+    /// Something changed.
+    pub fn advance(&self) {
+        // Two who change it at once may leave the older one of theirs: that is another than all before, too.
+        self.0.store(unused(), Ordering::SeqCst);
+    }
+
+    /// The one of this moment.
+    pub fn get(&self) -> Revision {
+        Revision(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn unused() -> u64 {
+    NEWEST.fetch_add(1, Ordering::SeqCst) + 1
 }
 
 /// CRLs in memory, by issuer.

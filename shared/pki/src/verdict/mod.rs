@@ -101,6 +101,39 @@ pub struct Evidence {
     pub revocation: Option<Revocation>,
 }
 
+/// The same at the moment at which it is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Finding<'c> {
+    /// Index of the certificate, counted from the target.
+    pub certificate: usize,
+    /// The complete CRL.
+    pub crl: &'c Crl,
+    /// The delta CRL that brought it up to date.
+    pub delta: Option<&'c Crl>,
+    /// Who signed both.
+    pub signer: IssuerId,
+    /// The scope of both.
+    pub scope: ScopeId,
+    /// The entry, if the certificate is on the list.
+    pub revocation: Option<Revocation>,
+}
+
+impl Finding<'_> {
+    /// Keeps it.
+    pub fn to_evidence(self) -> Evidence {
+        let Finding { certificate, crl, delta, signer, scope, revocation } = self;
+        Evidence { certificate, crl: crl.clone(), delta: delta.cloned(), signer, scope, revocation }
+    }
+}
+
+impl Evidence {
+    /// As it was found.
+    pub fn as_finding(&self) -> Finding<'_> {
+        let Evidence { certificate, ref crl, ref delta, signer, scope, revocation } = *self;
+        Finding { certificate, crl, delta: delta.as_ref(), signer, scope, revocation }
+    }
+}
+
 /// An entry of a CRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {

@@ -1,5 +1,6 @@
 //! Rules of RFC 5280 6.1, each with the wound that it healed elsewhere.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::world::{Ask, DAY, Holder, NOW, dn, path_length, root, root_with};
@@ -9,7 +10,7 @@ use crate::identity::{CrlNumber, IssuerId, ScopeId};
 use crate::mint::{CertificateTemplate, Extension, GeneralName, GeneralSubtrees};
 use crate::name::Name;
 use crate::path::{Anchor, AskedName, Graph, Sources, Unbound};
-use crate::revocation::{CrlSet, CrlSource};
+use crate::revocation::{CrlSet, CrlSource, Revision, Revisions};
 use crate::signature::Memory;
 use crate::verdict::{Outcome, Reason};
 
@@ -275,6 +276,10 @@ fn a_proven_path_obeys_a_newer_crl_at_once() {
     }
 }
 
+fn outcome_of(reason: Option<Reason>) -> Outcome {
+    reason.map_or(Outcome::Valid, Reason::outcome)
+}
+
 #[test]
 fn a_look_up_answers_as_long_as_the_crls_are_those_of_the_last_recheck() {
     let top = root("CN=top");
@@ -290,12 +295,12 @@ fn a_look_up_answers_as_long_as_the_crls_are_those_of_the_last_recheck() {
     let recheck = |crls: &CrlSet| {
         proven.recheck(NOW, Sources { certificates: &Graph::new(), crls, memory: &memory }).outcome
     };
-    let look_up = |crls: &CrlSet| proven.look_up(NOW, crls).map(|rechecked| rechecked.outcome);
+    let look_up = |crls: &CrlSet| proven.look_up(NOW, crls, |_| {}).map(outcome_of);
     assert_eq!(look_up(&good), Err(Unbound));
     assert_eq!((recheck(&good), look_up(&good)), (Outcome::Valid, Ok(Outcome::Valid)));
     assert_eq!(look_up(&revoking), Err(Unbound));
     assert_eq!((recheck(&revoking), look_up(&revoking)), (Outcome::Revoked, Ok(Outcome::Revoked)));
-    assert_eq!(proven.look_up(NOW.plus(2 * DAY), &good).unwrap().outcome, Outcome::Invalid);
+    assert_eq!(proven.look_up(NOW.plus(2 * DAY), &good, |_| {}).map(outcome_of), Ok(Outcome::Invalid));
 }
 
 #[test]
@@ -319,8 +324,70 @@ fn a_kept_path_knows_grace_and_deltas_ahead_of_their_base_as_a_search_does() {
         let (crls, memory): (CrlSet, Memory) = (crls.into_iter().collect(), Memory::new(0));
         let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &memory };
         assert_eq!(proven.recheck(NOW, sources).outcome, outcome);
-        assert_eq!(proven.look_up(NOW, &crls).map(|again| again.outcome), Ok(outcome));
+        assert_eq!(proven.look_up(NOW, &crls, |_| {}).map(outcome_of), Ok(outcome));
     }
+}
+
+/// CRLs that say when they change, and count how often they are asked for.
+struct Revised {
+    crls: RefCell<CrlSet>,
+    revisions: Revisions,
+    asked: Cell<usize>,
+}
+
+impl Revised {
+    fn of(crls: &[Crl]) -> Revised {
+        let crls = RefCell::new(crls.iter().cloned().collect());
+        Revised { crls, revisions: Revisions::default(), asked: Cell::new(0) }
+    }
+
+    fn becomes(&self, crls: &[Crl]) {
+        self.crls.replace(crls.iter().cloned().collect());
+        self.revisions.advance();
+    }
+}
+
+impl CrlSource for Revised {
+    fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]> {
+        self.asked.set(self.asked.get() + 1);
+        self.crls.borrow().by_issuer(issuer)
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revisions.get())
+    }
+}
+
+#[test]
+fn a_source_of_the_same_revision_is_not_asked_again_and_any_change_is_obeyed() {
+    let top = root("CN=top");
+    let leaf = top.leaf("CN=leaf", |_| {});
+    let (good, revoking) = ([top.crl(1, &[], |_| {})], [top.crl(2, &[7], |_| {})]);
+    let proven = Ask::about(&leaf, &top).with_crls(good.clone()).proven();
+    let (crls, memory) = (Revised::of(&good), Memory::new(0));
+    let recheck = |crls: &Revised| {
+        proven.recheck(NOW, Sources { certificates: &Graph::new(), crls, memory: &memory }).outcome
+    };
+    let look_up = |crls: &Revised| {
+        crls.asked.set(0);
+        (proven.look_up(NOW, crls, |_| {}).map(outcome_of), crls.asked.get())
+    };
+    assert_eq!(recheck(&crls), Outcome::Valid);
+    assert_eq!(look_up(&crls), (Ok(Outcome::Valid), 1));
+    assert_eq!(look_up(&crls), (Ok(Outcome::Valid), 0), "nothing has changed since");
+    crls.revisions.advance();
+    assert_eq!(look_up(&crls), (Ok(Outcome::Valid), 1), "something else has changed");
+    assert_eq!(look_up(&crls), (Ok(Outcome::Valid), 0));
+    assert_eq!(look_up(&Revised::of(&revoking)), (Err(Unbound), 1), "another source");
+    assert_eq!(look_up(&crls), (Ok(Outcome::Valid), 0));
+    crls.becomes(&revoking);
+    assert_eq!(look_up(&crls), (Err(Unbound), 1));
+    assert_eq!(recheck(&crls), Outcome::Revoked);
+    assert_eq!(look_up(&crls), (Ok(Outcome::Revoked), 1));
+    assert_eq!(look_up(&crls), (Ok(Outcome::Revoked), 0));
+    // A reader may come between the change and the next revision.
+    crls.crls.replace(good.into_iter().collect());
+    assert_eq!(look_up(&crls), (Err(Unbound), 1));
 }
 
 /// CRLs of which some are lost.
@@ -359,7 +426,7 @@ fn where_a_newer_crl_of_the_scope_is_lost_none_is_good_and_what_is_listed_is_rev
         let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &Memory::new(0) };
         assert_eq!(proven.recheck(NOW, sources).outcome, outcome);
         // Which CRLs decide is kept only where nothing but they decides.
-        let again = proven.look_up(NOW, &crls).map(|again| again.outcome);
+        let again = proven.look_up(NOW, &crls, |_| {}).map(outcome_of);
         assert_eq!(again, if outcome == Outcome::Valid { Ok(outcome) } else { Err(Unbound) });
     }
 }
@@ -398,7 +465,7 @@ fn a_proven_path_keeps_no_crl_that_its_source_has_let_go() {
     let (crls, memory) = ([old].into_iter().collect::<CrlSet>(), Memory::new(0));
     let sources = Sources { certificates: &Graph::new(), crls: &crls, memory: &memory };
     assert_eq!(proven.recheck(NOW, sources).outcome, Outcome::Valid);
-    assert!(proven.look_up(NOW, &crls).is_ok(), "bound to it, or this test shows nothing");
+    assert!(proven.look_up(NOW, &crls, |_| {}).is_ok(), "bound to it, or this test shows nothing");
     drop(crls);
     assert_eq!(Arc::strong_count(&held), 1);
 }
