@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -533,6 +534,33 @@ async fn what_is_at_hand_is_answered_while_no_place_is_free_and_a_panic_there_go
     };
     let (slow, ()) = tokio::join!(slow, known);
     assert_eq!(slow.into_iter().map(Result::unwrap).collect::<Vec<_>>(), ["panic", "slow", "slower"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_questions_at_once_each_is_answered_though_they_are_taken_up_some_at_a_time() {
+    let server = NatsServer::start().await;
+    let (bus, asking) = (server.bus("test").await, server.bus("asking").await);
+    let answered = Arc::new(AtomicUsize::new(0));
+    let counted = answered.clone();
+    let at_hand = move |call: &Call| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Some(Ok((Vec::new(), call.payload.clone())))
+    };
+    let never = |_: Call| async { Err("not at hand".into()) };
+    let endpoints = [("pki.echo".to_owned(), Some("echoes"))];
+    let service = serve_with(&bus, echo(), &endpoints, || Value::Null, at_hand, never).await.unwrap();
+    for _ in 0..3 {
+        let bodies = (0..1_000).map(|n: u32| n.to_be_bytes().to_vec().into());
+        let all = bodies.map(|body: Bytes| {
+            let asking = &asking;
+            async move {
+                asking.ask("pki.echo", const { &Vec::new() }, body.clone(), DEADLINE).await.unwrap() == body
+            }
+        });
+        assert!(futures::future::join_all(all).await.into_iter().all(|is_same| is_same));
+    }
+    assert_eq!(answered.load(Ordering::Relaxed), 3_000);
     service.stop().await;
 }
 

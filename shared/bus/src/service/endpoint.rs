@@ -1,5 +1,6 @@
 //! One subject of a service: questions are taken up as they come, and answered.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +11,8 @@ use async_nats::service::error::Error as Failure;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, endpoint};
 use async_nats::{Client, HeaderMap, Message, PublishError, PublishErrorKind, Subject, Subscriber};
 use bytes::Bytes;
-use futures::stream::FuturesUnordered;
-use futures::{StreamExt, poll};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use futures::{FutureExt, StreamExt, poll};
+use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, error, warn};
 
 use super::{Answered, Call};
@@ -112,6 +111,13 @@ struct Asker {
     json: bool,
 }
 
+/// What an endpoint goes on with.
+enum Next {
+    /// None will come after `None`.
+    Question(Option<Message>),
+    End,
+}
+
 /// One subject, and what answering takes.
 pub(super) struct Endpoint {
     pub client: Client,
@@ -119,27 +125,42 @@ pub(super) struct Endpoint {
     pub gate: Arc<Semaphore>,
     /// They hold permits of it, in KiB, from being taken up to being answered.
     pub queue: Arc<Semaphore>,
-    pub ending: CancellationToken,
     pub told: Arc<Told>,
 }
 
 impl Endpoint {
-    /// Takes questions as they come, until the service ends. What is at hand is answered on the spot.
-    pub(super) async fn answer_all<Q, H, F>(self, mut questions: Subscriber, at_hand: Q, handler: H)
-    where
+    /// Takes questions as they come, until the service ends: `ending` is done. What is at hand is answered on the spot.
+    pub(super) async fn answer_all<Q, H, F>(
+        self,
+        mut questions: Subscriber,
+        mut ending: oneshot::Receiver<()>,
+        at_hand: Q,
+        handler: H,
+    ) where
         Q: Fn(&Call) -> Option<Answered>,
         H: Fn(Call) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Option<Answered>> + Send + 'static,
     {
         let endpoint = Arc::new(self);
-        // Looked at only when it has come: a token that is asked takes locks, and every question would wait for them.
-        let mut ended: FuturesUnordered<_> = [endpoint.ending.cancelled()].into_iter().collect();
-        let mut come = Vec::with_capacity(TOGETHER);
+        let mut is_ending = false;
         let (mut known, mut left) = (Vec::with_capacity(TOGETHER), Vec::new());
         loop {
-            tokio::select! {
-                biased;
-                Some(()) = ended.next() => {
+            // One that comes alone is answered before it is asked whether there is another. Where none had to be waited for,
+            // there may be many.
+            let mut come_alone = false;
+            let next = poll_fn(|context| {
+                if !is_ending && ending.poll_unpin(context).is_ready() {
+                    return Poll::Ready(Next::End);
+                }
+                let next = questions.poll_next_unpin(context);
+                come_alone |= next.is_pending();
+                next.map(Next::Question)
+            });
+            let mut message = match next.await {
+                Next::Question(Some(message)) => message,
+                Next::Question(None) => return,
+                Next::End => {
+                    is_ending = true;
                     // What the broker has sent is still taken up.
                     if let Err(error) = questions.drain().await {
                         debug!(%error, "the connection was gone already");
@@ -147,26 +168,28 @@ impl Endpoint {
                     }
                     continue;
                 }
-                first = questions.next() => match first {
-                    Some(first) => come.push(first),
-                    None => return,
-                },
-            }
-            while come.len() < TOGETHER
-                && let Poll::Ready(Some(next)) = poll!(questions.next())
-            {
-                come.push(next);
-            }
+            };
             let taken = Instant::now();
-            for (asker, call) in come.drain(..).filter_map(|message| question(message, taken)) {
-                // A question at which the service panics takes no other along, and goes the long way to its end.
-                let answer = catch_unwind(AssertUnwindSafe(|| at_hand(&call))).unwrap_or_else(|_| {
-                    error!("a question made the service panic");
-                    None
-                });
-                match answer {
-                    Some(answer) => known.push((asker, answer)),
-                    None => left.push((asker, call)),
+            let mut taken_up = 0;
+            loop {
+                if let Some((asker, call)) = question(message, taken) {
+                    // A question at which the service panics takes no other along, and goes the long way to its end.
+                    let answer = catch_unwind(AssertUnwindSafe(|| at_hand(&call))).unwrap_or_else(|_| {
+                        error!("a question made the service panic");
+                        None
+                    });
+                    match answer {
+                        Some(answer) => known.push((asker, answer)),
+                        None => left.push((asker, call)),
+                    }
+                }
+                taken_up += 1;
+                if come_alone || taken_up == TOGETHER {
+                    break;
+                }
+                match poll!(questions.next()) {
+                    Poll::Ready(Some(next)) => message = next,
+                    _ => break,
                 }
             }
             if !known.is_empty() {

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
@@ -70,7 +69,8 @@ impl Call {
 /// A running service. Dropping it ends it; [`Service::stop`] ends it after the questions under way are answered.
 pub struct Service {
     _discovery: AbortOnDropHandle<()>,
-    ending: CancellationToken,
+    /// One for each task.
+    endings: Vec<oneshot::Sender<()>>,
     queue: Arc<Semaphore>,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -79,7 +79,10 @@ impl Service {
     /// Takes no more questions, and returns when those under way are answered, or after [`STOP_PATIENCE`].
     pub async fn stop(self) {
         let stopped = async {
-            self.ending.cancel();
+            for ending in self.endings {
+                // A task that ended by itself does not mind.
+                let _ = ending.send(());
+            }
             // What the broker has handed over is answered, too.
             futures::future::join_all(self.tasks).await;
             let _ = self.queue.acquire_many(QUEUE_KIB).await;
@@ -166,8 +169,7 @@ where
     let (id, client) = (unique(), bus.client.clone());
     let places = spec.concurrency.clamp(1, Semaphore::MAX_PERMITS);
     let (gate, queue) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(QUEUE_KIB as usize)));
-    let ending = CancellationToken::new();
-    let (mut tasks, mut told) = (Vec::new(), Vec::new());
+    let (mut tasks, mut endings, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for (subject, group) in endpoints {
         // A group named after nobody else is "every instance".
         let group = group.map_or_else(|| format!("only-{id}"), str::to_owned);
@@ -179,11 +181,12 @@ where
             client: client.clone(),
             gate: gate.clone(),
             queue: queue.clone(),
-            ending: ending.clone(),
             told: Arc::new(Told::new(subject, group)),
         };
         told.push(endpoint.told.clone());
-        let answering = endpoint.answer_all(questions, at_hand.clone(), handler.clone());
+        let (ending, ended) = oneshot::channel();
+        endings.push(ending);
+        let answering = endpoint.answer_all(questions, ended, at_hand.clone(), handler.clone());
         tasks.push(AbortOnDropHandle::new(tokio::spawn(answering)));
     }
     let discovery = Discovery::new(client, id, spec, told).await?;
@@ -192,5 +195,5 @@ where
     if let Err(error) = bus.client.flush().await {
         debug!(%error, "the broker has not confirmed the service yet");
     }
-    Ok(Service { _discovery: discovery, ending, queue, tasks })
+    Ok(Service { _discovery: discovery, endings, queue, tasks })
 }
