@@ -132,7 +132,7 @@ impl Turn {
             source = ?applied.source, took_us = self.arrived.elapsed().as_micros() as u64,
             persist_us = self.writing.as_micros() as u64, "enforced"
         );
-        self.counts.persist_seconds.observe(self.writing.as_secs_f64());
+        self.counts.persist_seconds.observe(self.writing);
         Ok(Ok(Done { applied, before }))
     }
 }

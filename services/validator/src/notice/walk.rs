@@ -343,7 +343,7 @@ impl Walk {
             Err(outcome) => return Ok(outcome),
         };
         let (Done { applied, before }, took) = (done, arrived.elapsed());
-        self.counts.apply_seconds.observe(took.as_secs_f64());
+        self.counts.apply_seconds.observe(took);
         self.counts.applied(applied.source);
         self.journal.forget_later(&applied.obsolete);
         let octets = before.held.as_ref().map_or(0, |held| held.crl.der().len());

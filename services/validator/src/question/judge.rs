@@ -107,7 +107,7 @@ impl Judge {
         for judgement in &answer.judgements {
             self.counts.answer(judgement.outcome).add_one();
         }
-        self.counts.question_seconds.observe(started.elapsed().as_secs_f64());
+        self.counts.question_seconds.observe(started.elapsed());
         answer
     }
 
