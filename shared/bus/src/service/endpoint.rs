@@ -179,6 +179,10 @@ impl Endpoint {
                         None
                     });
                     match answer {
+                        Some(answer) if come_alone => {
+                            endpoint.respond(asker, answer).await;
+                            endpoint.told.answered(1, taken.elapsed());
+                        }
                         Some(answer) => known.push((asker, answer)),
                         None => left.push((asker, call)),
                     }
@@ -195,14 +199,14 @@ impl Endpoint {
             if !known.is_empty() {
                 let answers = known.len() as u64;
                 for (asker, answer) in known.drain(..) {
-                    endpoint.respond(asker, answer.map_err(Refused::failed)).await;
+                    endpoint.respond(asker, answer).await;
                 }
                 endpoint.told.answered(answers, taken.elapsed());
             }
             // Nothing waits here for a place: those whose answer is at hand would wait with it.
             for (asker, call) in left.drain(..) {
                 let Ok(queued) = endpoint.queue.clone().try_acquire_many_owned(kib(&call)) else {
-                    endpoint.respond(asker, Err(Refused::busy())).await;
+                    endpoint.refuse(asker, Refused::busy()).await;
                     endpoint.told.answered(1, taken.elapsed());
                     continue;
                 };
@@ -210,7 +214,7 @@ impl Endpoint {
                 tokio::spawn(async move {
                     let Ok(_place) = endpoint.gate.acquire().await else { return };
                     if let Some(answer) = handler(call).await {
-                        endpoint.respond(asker, answer.map_err(Refused::failed)).await;
+                        endpoint.respond(asker, answer).await;
                         endpoint.told.answered(1, taken.elapsed());
                     }
                     drop(queued);
@@ -219,16 +223,18 @@ impl Endpoint {
         }
     }
 
-    async fn respond(&self, asker: Asker, answer: Result<(Headers, Bytes), Refused>) {
+    async fn respond(&self, asker: Asker, answer: Answered) {
         let sent = match answer {
             Ok((headers, answer)) if headers.is_empty() && answer.len() <= self.client.max_payload() => {
                 self.client.publish(asker.reply, answer).await
             }
-            answer => self.respond_with_headers(asker, answer).await,
+            answer => self.respond_with_headers(asker, answer.map_err(Refused::failed)).await,
         };
-        if let Err(error) = sent {
-            warn!(%error, "an answer could not be sent");
-        }
+        tell_unsent(sent);
+    }
+
+    async fn refuse(&self, asker: Asker, why: Refused) {
+        tell_unsent(self.respond_with_headers(asker, Err(why)).await);
     }
 
     /// The same where header lines are needed, if only to say that there is no answer.
@@ -277,6 +283,12 @@ impl Refused {
         let (questions, mib) = (QUEUE_KIB / LEAST_KIB as u32, QUEUE_KIB >> 10);
         let why = format!("busy: {questions} questions, or {mib} MiB of them, wait already; ask again");
         Refused { code: BUSY, why }
+    }
+}
+
+fn tell_unsent(sent: Result<(), PublishError>) {
+    if let Err(error) = sent {
+        warn!(%error, "an answer could not be sent");
     }
 }
 
