@@ -9,6 +9,8 @@ mod certificate;
 mod crl;
 #[path = "../fuzz/src/difference.rs"]
 mod difference;
+#[path = "../fuzz/src/message.rs"]
+mod message;
 #[path = "../fuzz/src/name.rs"]
 mod name;
 #[path = "../fuzz/src/question.rs"]
@@ -27,6 +29,11 @@ fn replay(target: &str, holds: impl Fn(&[u8])) {
 #[test]
 fn certificates_hold() {
     replay("certificate", certificate::holds);
+}
+
+#[test]
+fn messages_hold() {
+    replay("message", message::holds);
 }
 
 #[test]

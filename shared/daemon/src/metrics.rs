@@ -83,24 +83,27 @@ impl Gauge {
 /// Says how long things took, from 1 microsecond to 70 minutes, by powers of four. Cheap to clone. Every question adds
 /// to one, so nobody waits here for a lock.
 #[derive(Clone, Debug, Default)]
-pub struct Histogram(Arc<Spread>);
+pub struct Histogram(Arc<Buckets>);
 
-/// How often something took at most 1 microsecond, else 4, else 16, and so on; at last how often longer.
+/// How often something took at most [`FIRST`], else [`FACTOR`] times as long, and so on; at last how often longer.
 #[derive(Debug, Default)]
-struct Spread {
+struct Buckets {
     counts: [AtomicU64; BOUNDS as usize + 1],
     nanos: AtomicU64,
 }
 
 const BOUNDS: u16 = 17;
+const FIRST: Duration = Duration::from_micros(1);
+/// A power of two.
+const FACTOR: u32 = 4;
 
 impl Histogram {
     /// Adds one duration.
     pub fn observe(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let below = nanos.div_ceil(1_000).saturating_sub(1);
-        let place = below.checked_ilog2().map_or(0, |exponent| exponent as usize / 2 + 1);
-        let Spread { counts, nanos: sum } = &*self.0;
+        let below = nanos.div_ceil(FIRST.as_nanos() as u64).saturating_sub(1);
+        let place = below.checked_ilog2().map_or(0, |exponent| (exponent / FACTOR.ilog2()) as usize + 1);
+        let Buckets { counts, nanos: sum } = &*self.0;
         counts[place.min(BOUNDS.into())].fetch_add(1, Ordering::Relaxed);
         sum.fetch_add(nanos, Ordering::Relaxed);
     }
@@ -108,8 +111,8 @@ impl Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let Spread { counts, nanos } = &*self.0;
-        let bounds = exponential_buckets(1e-6, 4.0, BOUNDS).chain([f64::INFINITY]);
+        let Buckets { counts, nanos } = &*self.0;
+        let bounds = exponential_buckets(FIRST.as_secs_f64(), FACTOR.into(), BOUNDS).chain([f64::INFINITY]);
         let counts = counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();

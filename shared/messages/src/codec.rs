@@ -158,8 +158,7 @@ impl Binary {
     }
 }
 
-/// Octets of a message, of which what is read is taken off. `None` says nothing of them but that [`decode`] is to be
-/// asked.
+/// Octets of a message, of which what is read is taken off. `None`: not read here; [`decode`] tells whether it can be.
 pub(crate) struct Octets<'a>(pub &'a [u8]);
 
 impl<'a> Octets<'a> {

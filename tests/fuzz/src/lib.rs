@@ -4,5 +4,6 @@
 pub mod certificate;
 pub mod crl;
 pub mod difference;
+pub mod message;
 pub mod name;
 pub mod question;

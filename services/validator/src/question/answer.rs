@@ -66,12 +66,12 @@ pub(crate) fn of_valid_path(certificate: CertId, path: &ProvenPath, evidence: Ve
     }
 }
 
-/// Holds a valid verdict to what the policy asks beyond RFC 5280: young CRLs, the oldest of which is of `age_s`
-/// ([`oldest_s`]), and contact with the broker.
+/// Holds a valid verdict to what the policy asks beyond RFC 5280: young CRLs, of which the oldest has
+/// `oldest_s` ([`oldest_s`]), and contact with the broker.
 pub(crate) fn held_to(
     judgement: Judgement,
     policy: &Policy,
-    age_s: Option<i64>,
+    oldest_s: Option<i64>,
     silence: Option<Duration>,
 ) -> Judgement {
     if judgement.outcome != Outcome::Valid {
@@ -87,7 +87,7 @@ pub(crate) fn held_to(
         ));
     }
     if let Some(limit) = policy.max_crl_age
-        && age_s.is_some_and(|age_s| age_s > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
+        && oldest_s.is_some_and(|age_s| age_s > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
     {
         return doubt(format!("a CRL was issued longer than {} ago", in_words(limit)));
     }
@@ -95,14 +95,14 @@ pub(crate) fn held_to(
 }
 
 /// Seconds since the newest of what decided about a certificate was issued, the complete CRL or the delta.
-pub(crate) fn age_s(found: Finding<'_>, at: Time) -> i64 {
+pub(crate) fn newest_age_s(found: Finding<'_>, at: Time) -> i64 {
     let complete = found.crl.this_update();
     at.since(found.delta.map_or(complete, |delta| delta.this_update().max(complete)))
 }
 
 /// The same of all certificates of a path: the most.
 pub(crate) fn oldest_s(evidence: &[verdict::Evidence], at: Time) -> Option<i64> {
-    evidence.iter().map(|found| age_s(found.as_finding(), at)).max()
+    evidence.iter().map(|found| newest_age_s(found.as_finding(), at)).max()
 }
 
 fn in_words(limit: Duration) -> String {

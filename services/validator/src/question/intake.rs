@@ -21,7 +21,7 @@ pub(crate) struct Terms {
     pub name: Option<AskedName>,
 }
 
-/// The same, lent for as long as a question is answered on the spot.
+/// The same, lent for as long as it is looked whether an answer is at hand.
 #[derive(Clone, Copy)]
 pub(crate) struct LentTerms<'a> {
     pub policy: &'a Policy,

@@ -193,18 +193,18 @@ impl Judge {
             return Err(id);
         }
         let at = Time::from_unix(now_ms.div_euclid(1_000));
-        let (mut evidence, mut age_s) = (Vec::with_capacity(path.certificates().len()), None);
-        let invalid = path.look_up(at, &*self.live, |found| {
-            age_s = age_s.max(Some(answer::age_s(found, at)));
+        let (mut evidence, mut oldest_s) = (Vec::with_capacity(path.certificates().len()), None);
+        let fault = path.look_up(at, &*self.live, |found| {
+            oldest_s = oldest_s.max(Some(answer::newest_age_s(found, at)));
             evidence.extend(answer::evidence(path.certificates(), found, at));
         });
         // What is not valid by this path may be by another.
-        if !matches!(invalid, Ok(None)) {
+        if fault != Ok(None) {
             return Err(id);
         }
         self.tell_use(&path, now_ms);
         let judgement = answer::of_valid_path(id, &path, evidence);
-        Ok(answer::held_to(judgement, terms.policy, age_s, silence))
+        Ok(answer::held_to(judgement, terms.policy, oldest_s, silence))
     }
 
     /// Says that a kept path is used: where nobody announces CRLs, its URLs are to be asked for the next ones, be it

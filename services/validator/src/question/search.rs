@@ -46,13 +46,13 @@ impl Found {
             Found::Unreadable(why) => answer::unreadable(id, why),
             Found::Searched(verdict) => {
                 let judgement = answer::of_verdict(verdict, asked.explain);
-                let age_s = answer::oldest_s(verdict.evidence(), verdict.at);
-                answer::held_to(judgement, &asked.policy, age_s, silence)
+                let oldest_s = answer::oldest_s(verdict.evidence(), verdict.at);
+                answer::held_to(judgement, &asked.policy, oldest_s, silence)
             }
             Found::Known { path, rechecked, at } => {
                 let judgement = answer::of_path(id, path, rechecked, *at);
-                let age_s = answer::oldest_s(&rechecked.evidence, *at);
-                answer::held_to(judgement, &asked.policy, age_s, silence)
+                let oldest_s = answer::oldest_s(&rechecked.evidence, *at);
+                answer::held_to(judgement, &asked.policy, oldest_s, silence)
             }
         }
     }

@@ -1,8 +1,9 @@
 //! [`Live`]: the CRLs and certificates that questions are answered from, as of this moment.
 //!
-//! A reader takes a copy of a short list of shared CRLs under a lock that is held for nanoseconds: it sees the old
-//! list or the new one, and never waits for an apply, which does all its work before. Who owns what: only
-//! `notice::swap` writes CRLs, only `notice::certificates` writes certificates.
+//! A reader takes a copy of a short list of shared CRLs under a lock that is held for nanoseconds, or goes by the one that
+//! it took before while the revision is the same: it sees the old list or the new one, and never waits for an apply, which
+//! does all its work before. Who owns what: only `notice::swap` writes CRLs, only `notice::certificates` writes
+//! certificates.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
@@ -123,9 +124,9 @@ pub(crate) struct Live {
     counted_at_s: Mutex<Option<i64>>,
     /// Those that others know as well, by identity.
     told: DashMap<CertId, (Certificate, ToldBy)>,
-    /// Goes on with what is swapped in and learned.
+    /// Goes on with what is swapped in, withheld and learned.
     revisions: Revisions,
-    /// Scopes that are not enforced for want of a file; put in at start only, so bounded by the journal.
+    /// Scopes that are not enforced for want of a file. New ones are put in at start only, so they are bounded by the journal.
     withheld: DashMap<ScopeKey, Withheld>,
     /// Signatures found right before; keyed by all that they depend on, so it can never be stale.
     pub memory: Memory,
@@ -193,14 +194,16 @@ impl Live {
         let ours = enforced.crls().map(|crl| (scope, crl.clone()));
         let (scopes, crls): (Vec<ScopeKey>, Vec<Crl>) = others.chain(ours).unzip();
         *listed = Listed { scopes, crls: crls.into() };
+        // Before anybody sees the new list: nobody goes by the old one who comes after somebody saw the new one.
+        self.revisions.advance();
         drop(listed);
         self.scopes.insert(scope, enforced);
         self.withheld.remove(&scope);
         self.revisions.advance();
     }
 
-    /// Changes after each swap and each new certificate, once readers see it. What was found out since it was read
-    /// holds for whoever reads the same again.
+    /// Changes with each swap and each new certificate. What was found out since it was read holds for whoever reads the
+    /// same again.
     pub(crate) fn revision(&self) -> Revision {
         self.revisions.get()
     }
@@ -208,6 +211,7 @@ impl Live {
     /// Says what is missing of a scope that is not enforced for the want of it.
     pub(crate) fn withhold(&self, scope: ScopeKey, withheld: Withheld) {
         self.withheld.insert(scope, withheld);
+        self.revisions.advance();
     }
 
     /// What is missing of a scope that is not enforced for the want of it.
@@ -422,6 +426,22 @@ mod tests {
         assert_eq!(live.lost(signer, scope), Some(6.into()));
         live.swap((signer, scope, CrlKind::Delta), minted(7, &Arc::new(())));
         assert_eq!((live.lost(signer, scope), live.lost(signer, ScopeId([3; 16]))), (Some(5.into()), None));
+    }
+
+    #[test]
+    fn whoever_sees_a_new_list_is_followed_by_nobody_who_reads_the_old_revision() {
+        let (live, scope) = (Live::new(), (IssuerId([1; 16]), ScopeId([2; 16]), CrlKind::Complete));
+        let (subject, enforced) = (name("CN=CA").unwrap(), minted(1, &Arc::new(())));
+        for _ in 0..2_000 {
+            let (list, revision) = (live.by_issuer(&subject), live.revision());
+            std::thread::scope(|threads| {
+                threads.spawn(|| live.swap(scope, enforced.clone()));
+                while Arc::ptr_eq(&live.by_issuer(&subject), &list) {
+                    std::hint::spin_loop();
+                }
+                assert_ne!(live.revision(), revision);
+            });
+        }
     }
 
     #[test]

@@ -113,9 +113,11 @@ struct Asker {
 
 /// What an endpoint goes on with.
 enum Next {
-    /// None will come after `None`.
-    Question(Option<Message>),
+    Question(Message),
+    /// It is to end, once what was sent to it is answered.
     End,
+    /// There will be no more questions.
+    Gone,
 }
 
 /// One subject, and what answering takes.
@@ -145,20 +147,20 @@ impl Endpoint {
         let mut is_ending = false;
         let (mut known, mut left) = (Vec::with_capacity(TOGETHER), Vec::new());
         loop {
-            // One that comes alone is answered before it is asked whether there is another. Where none had to be waited for,
-            // there may be many.
-            let mut come_alone = false;
+            // One that was waited for has come alone, most likely, and is answered before it is asked whether there is
+            // another. Otherwise there may be many.
+            let mut was_waited_for = false;
             let next = poll_fn(|context| {
                 if !is_ending && ending.poll_unpin(context).is_ready() {
                     return Poll::Ready(Next::End);
                 }
                 let next = questions.poll_next_unpin(context);
-                come_alone |= next.is_pending();
-                next.map(Next::Question)
+                was_waited_for |= next.is_pending();
+                next.map(|message| message.map_or(Next::Gone, Next::Question))
             });
             let mut message = match next.await {
-                Next::Question(Some(message)) => message,
-                Next::Question(None) => return,
+                Next::Question(message) => message,
+                Next::Gone => return,
                 Next::End => {
                     is_ending = true;
                     // What the broker has sent is still taken up.
@@ -179,7 +181,7 @@ impl Endpoint {
                         None
                     });
                     match answer {
-                        Some(answer) if come_alone => {
+                        Some(answer) if was_waited_for => {
                             endpoint.respond(asker, answer).await;
                             endpoint.told.answered(1, taken.elapsed());
                         }
@@ -188,7 +190,7 @@ impl Endpoint {
                     }
                 }
                 taken_up += 1;
-                if come_alone || taken_up == TOGETHER {
+                if was_waited_for || taken_up == TOGETHER {
                     break;
                 }
                 match poll!(questions.next()) {

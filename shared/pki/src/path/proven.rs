@@ -1,9 +1,10 @@
 //! [`ProvenPath`]: a path that was found valid, kept so that the same certificate is answered at once.
 //!
 //! What is kept never says that a certificate is good: it is the path and the CRLs that decided over it. Each answer
-//! asks the source of CRLs again and looks every certificate up, so a newer CRL is obeyed by the very next
-//! question. Only while the source gives the very same CRLs is the work saved of finding out which of them decide
-//! and who signed them; and only where their signers stand on the path itself, as then nothing else may have changed.
+//! asks the source for its CRLs again, or whether anything has changed, and looks every certificate up, so a newer CRL is
+//! obeyed by the very next question. Only while the source gives the very same CRLs is the work saved of finding out which
+//! of them decide and who signed them; and only where their signers stand on the path itself, as then nothing else may have
+//! changed.
 //!
 //! Whoever keeps such paths keys them by certificate, anchors and [`Requirements`]; the name asked for is checked
 //! apart, by [`ProvenPath::bears`].
@@ -142,7 +143,8 @@ impl ProvenPath {
 
     /// The same where it takes look-ups and nothing else; [`Unbound`] if it must be found out first which CRLs decide,
     /// since the source gives others than at the last [`recheck`](ProvenPath::recheck). Returns why it is not valid, `None`
-    /// if it is. `found` is told what each CRL says, and must be quick.
+    /// if it is. `found` is told what each CRL says, which is void with `Unbound`; it must be quick, and ask nothing of this
+    /// path.
     pub fn look_up(
         &self,
         at: Time,

@@ -11,11 +11,11 @@ use crate::name::Name;
 /// Gives CRLs. A validator hands its live state through this.
 pub trait CrlSource {
     /// All CRLs, complete and delta, whose issuer field is `issuer`, in any order, whoever signed them. The list is
-    /// shared, as it is asked for with every certificate of every question; the same list means that nothing changed.
+    /// shared, as many questions ask for it; the same list means that nothing changed.
     fn by_issuer(&self, issuer: &Name) -> Arc<[Crl]>;
 
-    /// What stands for all that it gives at this moment; `None` if it does not know. Read before anything is asked for, it
-    /// says whether the same would be given again.
+    /// What stands for all that it gives at this moment; `None` if it does not know. Whoever reads the same one again may go
+    /// by what was given in between.
     fn revision(&self) -> Option<Revision> {
         None
     }
@@ -27,12 +27,12 @@ pub trait CrlSource {
     }
 }
 
-/// Stands for what a source holds until that changes. No other state of it, and no other source of the process, has the
-/// same one.
+/// Stands for what a source holds until a change is done. No state after it, and no other source of the process, has the same
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(pub(crate) u64);
 
-/// The revisions of a source that changes. Whoever changes it goes on to the next once readers see the change.
+/// The revisions of a source that changes. Whoever changes it goes on to the next one before any reader may rely on the change.
 #[derive(Debug)]
 pub struct Revisions(AtomicU64);
 

@@ -179,8 +179,8 @@ impl Judge {
         let verdict = path::judge(&question, sources);
         let judgement = answer::of_verdict(&verdict, asked.explain);
         let silence = self.freshness.age(now_ms);
-        let age_s = answer::oldest_s(verdict.evidence(), verdict.at);
-        let judgement = answer::held_to(judgement, &asked.policy, age_s, silence);
+        let oldest_s = answer::oldest_s(verdict.evidence(), verdict.at);
+        let judgement = answer::held_to(judgement, &asked.policy, oldest_s, silence);
         let judgement = match asked.effective.requirements.revocation {
             RevocationMode::None => judgement,
             RevocationMode::Hard | RevocationMode::Soft => known_later(judgement, &verdict, &crls),
