@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 
 use revocast_messages::{
-    AcquireAnswer, AcquireRequest, Answer, CertificateNotice, CrlNotice, Message, PathShare, PlainQuestion,
-    Question, Receipt, Registration, SearchAnswer, SearchRequest, SubscriptionAnswer, SubscriptionRequest,
-    VerdictChanged, WatchAnswer, WatchRegistration, WatchRequest, codec, decode, encode,
+    AcquireAnswer, AcquireRequest, Answer, CertificateNotice, CrlNotice, Heartbeat, Message, PathShare,
+    PlainQuestion, Question, Receipt, Registration, SearchAnswer, SearchRequest, SubscriptionAnswer,
+    SubscriptionRequest, VerdictChanged, WatchAnswer, WatchRegistration, WatchRequest, codec, decode, encode,
 };
 
 /// What is read is the same when it is written and read again, in both forms; and a plain question reads as any other.
 pub fn holds(octets: &[u8]) {
     comes_again::<CrlNotice>(octets);
     comes_again::<CertificateNotice>(octets);
+    comes_again::<Heartbeat>(octets);
     comes_again::<SubscriptionRequest>(octets);
     comes_again::<SubscriptionAnswer>(octets);
     comes_again::<Receipt>(octets);
