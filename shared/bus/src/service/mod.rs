@@ -191,7 +191,8 @@ where
     }
     let discovery = Discovery::new(client, id, spec, told).await?;
     let discovery = AbortOnDropHandle::new(tokio::spawn(discovery.answer_all(statistics)));
-    // Whoever is told that the service runs will ask it soon.
+    // Whoever is told that the service runs will ask it soon. The subscriptions are on their way then; who asks over this
+    // connection comes behind them.
     if let Err(error) = bus.client.flush().await {
         debug!(%error, "the broker has not confirmed the service yet");
     }
